@@ -1,0 +1,79 @@
+"""Where arrays live: in main memory with NumPy, or on a GPU with CuPy.
+
+CuPy offers NumPy's functions under NumPy's names, for arrays in the memory of a GPU. Code that asks an array which of
+the two modules it belongs to, and then calls that module, runs on both:
+
+    xp = array_module(x)
+    y = xp.exp(x)
+
+There is no global switch. The code follows the data, so a model on the CPU and one on the GPU can live side by side.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+"""An array of NumPy, or one of CuPy, which behaves the same."""
+
+Generator: TypeAlias = np.random.Generator
+"""The source of all randomness, handed down from the caller. It draws in main memory, alike for both backends."""
+
+BACKENDS = ("auto", "numpy", "cupy")
+
+
+def array_module(x: Array) -> ModuleType:
+    """Return the module that ``x`` belongs to: ``numpy`` or ``cupy``."""
+    cupy = sys.modules.get("cupy")  # an array of CuPy cannot exist before somebody has imported CuPy
+    return cupy if cupy is not None and isinstance(x, cupy.ndarray) else np
+
+
+def on_host(x: Array) -> bool:
+    """Tell whether ``x`` is in main memory, where looking at its values costs no wait."""
+    return array_module(x) is np
+
+
+def get_backend(name: str = "auto") -> ModuleType:
+    """Return the array module called ``name``.
+
+    Args:
+        name: ``"numpy"``, ``"cupy"``, or ``"auto"``: CuPy where it is installed and finds a GPU, else NumPy.
+
+    Raises:
+        ValueError: ``name`` is none of these; or it is ``"cupy"``, and CuPy or a GPU is missing.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {name!r}")
+    if name == "numpy":
+        return np
+    try:
+        return _cupy()
+    except ValueError:
+        if name == "cupy":
+            raise
+        return np
+
+
+def _cupy() -> ModuleType:
+    try:
+        import cupy
+    except ImportError as error:
+        raise ValueError(
+            "backend: 'cupy' was asked for, but CuPy is not installed; "
+            "install minidl[cuda12] or minidl[cuda13], whichever CUDA version your driver supports"
+        ) from error
+    try:
+        cupy.zeros(1)  # importing CuPy succeeds without a GPU; allocating does not
+    except Exception as error:
+        raise ValueError(f"backend: 'cupy' was asked for, but CuPy cannot use a GPU here: {error}") from error
+    module: ModuleType = cupy
+    return module
+
+
+def to_numpy(x: Array) -> Array:
+    """Return ``x`` in main memory: ``x`` itself if it is there already, else a copy."""
+    host: Array = x if on_host(x) else array_module(x).asnumpy(x)
+    return host

@@ -1,0 +1,190 @@
+"""Images with labels: from files on disk to an array that a network can read.
+
+MNIST comes with the package: 60,000 training and 10,000 test images of handwritten digits, 28 × 28 grey pixels each.
+Its format, IDX, is as simple as a format can be: a few bytes that give the type and the shape, then the numbers. Many
+data sets imitate MNIST down to the names of its four files, and load the same way.
+"""
+
+import gzip
+import hashlib
+import math
+import struct
+import zlib
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+import numpy as np
+
+from minidl.backend import Array
+
+IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+"""The type byte of an IDX file, and the NumPy type it stands for. All numbers are big-endian."""
+
+DEFLATE_MOST = 1032
+"""Deflate, the method of gzip, cannot make a file smaller by more than this factor."""
+
+MNIST_SHA256 = {
+    "train-images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+"""Checksums of MNIST's four files, unpacked."""
+
+
+class Dataset(NamedTuple):
+    """Samples with their labels; any pair of such arrays will do in its place."""
+
+    x: Array
+    """The samples, a row each: (n, features)."""
+    labels: Array
+    """The class of each sample, integers from 0: (n,)."""
+
+
+def load_mnist(dtype: str = "float32") -> tuple[Dataset, Dataset]:
+    """Load the MNIST that comes with the package, verified and standardised.
+
+    Returns:
+        The training set, 60,000 samples, and the test set, 10,000, of 784 features each; see `standardize`.
+
+    Raises:
+        ValueError: a file is damaged: its SHA-256 is not that of the original; or ``dtype`` is no float type.
+
+    Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
+    """
+    with as_file(files("minidl") / "data" / "mnist") as folder:
+        return load_idx(folder, dtype, MNIST_SHA256)
+
+
+def load_idx(
+    folder: str | Path, dtype: str = "float32", sha256: Mapping[str, str] | None = None
+) -> tuple[Dataset, Dataset]:
+    """Load a data set laid out like MNIST (Fashion-MNIST, KMNIST, your own), standardised.
+
+    Args:
+        folder: holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
+            ``t10k-labels-idx1-ubyte``, each as it is or with ``.gz`` at the end.
+        dtype: of the samples, ``"float32"`` or ``"float64"``.
+        sha256: checksums to verify, of the unpacked files, by the first two words of their names.
+
+    Returns:
+        The training set and the test set, images flattened to a row each; see `standardize`.
+
+    Raises:
+        FileNotFoundError: one of the four files is missing.
+        ValueError: a file is not what its name says, or fails its checksum; there are more images than labels, or
+            fewer; there are none; or test images have another size than training images.
+    """
+    folder = Path(folder)
+    checksums = sha256 or {}
+    sets = []
+    for part in ("train", "t10k"):
+        images = read_idx(_find(folder, f"{part}-images-idx3-ubyte"), checksums.get(f"{part}-images"))
+        labels = read_idx(_find(folder, f"{part}-labels-idx1-ubyte"), checksums.get(f"{part}-labels"))
+        if images.ndim < 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"{folder}: expected {part} images of at least 2 dimensions and integer labels of 1, "
+                f"got shapes {images.shape} and {labels.shape} {labels.dtype}"
+            )
+        if len(images) != len(labels) or not len(images):
+            raise ValueError(
+                f"{folder}: expected a label for every {part} image, and at least one; "
+                f"got {len(images)} images and {len(labels)} labels"
+            )
+        sets.append(Dataset(images.reshape(len(images), -1), labels.astype(np.int64)))
+    train, test = sets
+    return standardize(train, test, dtype)
+
+
+def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[Dataset, Dataset]:
+    """Shift and scale all features by two numbers, so that the training set has mean 0 and standard deviation 1.
+
+        x ← (x − mean) / std
+
+    Inputs of mean 0 and variance 1 are what the initial weights are made for (see `minidl.initializers`). The test set
+    is treated with the two numbers of the training set: nothing may be learned from it, not even its mean. On MNIST,
+    with pixels from 0 to 1, they are 0.1307 and 0.3081.
+
+    Raises:
+        ValueError: the number of features differs, a value is NaN or infinite, or all values are equal.
+    """
+    if str(np.dtype(dtype)) not in ("float32", "float64"):
+        raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
+    if train.x.shape[1:] != test.x.shape[1:]:
+        raise ValueError(f"test: expected samples of shape {train.x.shape[1:]} as in train, got {test.x.shape[1:]}")
+    x, x_test = train.x.astype(dtype), test.x.astype(dtype)
+    mean = float(x.mean(dtype=np.float64))
+    x -= mean
+    std = float(np.square(x).mean(dtype=np.float64)) ** 0.5
+    if not 0 < std < math.inf:
+        raise ValueError(f"train: expected finite values that are not all equal, got standard deviation {std}")
+    x /= std
+    x_test -= mean
+    x_test /= std
+    return Dataset(x, train.labels), Dataset(x_test, test.labels)
+
+
+def read_idx(path: str | Path, sha256: str | None = None) -> Array:
+    """Read an array from an IDX file, gzipped or not.
+
+    The file begins with two zero bytes, a byte for the type, a byte for the number of dimensions, and the length of
+    each dimension as a big-endian 32-bit integer; then come the numbers, the last dimension running fastest.
+
+    Args:
+        path: the file. Whether it is gzipped is seen from its first bytes, not from its name.
+        sha256: the checksum of the unpacked file as 64 hexadecimal digits, or None to trust it.
+
+    Returns:
+        The array, in the byte order of this machine. It is read-only where it needed no conversion.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no IDX file, is shorter or longer than it says, or fails its checksum.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        try:
+            if zipped:
+                with gzip.open(raw) as file:
+                    header, shape, data = _read_parts(path, cast(BinaryIO, file), size * DEFLATE_MOST)
+            else:
+                header, shape, data = _read_parts(path, raw, size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path}: damaged gzip file: {error}") from error
+    if sha256 is not None:
+        digest = hashlib.sha256(header)
+        digest.update(data)
+        if digest.hexdigest() != sha256:
+            raise ValueError(f"{path}: damaged: expected SHA-256 {sha256}, got {digest.hexdigest()}")
+    array = np.frombuffer(data, IDX_TYPES[header[2]]).reshape(shape)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _read_parts(path: Path, file: BinaryIO, most: int) -> tuple[bytes, tuple[int, ...], bytes]:
+    """Return header, shape and data. Ask for no more than ``most`` bytes, whatever the header promises."""
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or not 1 <= magic[3] <= 32:
+        raise ValueError(f"{path}: not an IDX file: it starts with the bytes {magic.hex(' ') or '(none)'}")
+    lengths = file.read(4 * magic[3])
+    if len(lengths) < 4 * magic[3]:
+        raise ValueError(f"{path}: truncated in its header")
+    shape = struct.unpack(f">{magic[3]}I", lengths)
+    expected = math.prod(shape) * np.dtype(IDX_TYPES[magic[2]]).itemsize
+    data = file.read(min(expected, most) + 1)
+    if len(data) != expected:
+        got = "more" if len(data) > expected else f"{len(data):,}"
+        raise ValueError(f"{path}: expected {expected:,} bytes of data for shape {shape}, got {got}")
+    return magic + lengths, shape, data
+
+
+def _find(folder: Path, name: str) -> Path:
+    """Return the path of the file called ``name`` or ``name.gz``."""
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"folder: expected {name} or {name}.gz in {folder}")

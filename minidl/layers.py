@@ -1,0 +1,233 @@
+"""The layers of a network: each computes y from x, and carries the gradient of the loss from y back to x.
+
+A network is a chain of functions, so the derivative of its loss is a chain of products, and a layer needs to know only
+its own link. Given ``dy = ∂L/∂y``, the gradient of the loss with respect to its output, it computes
+
+    dx = ∂L/∂x      which the layer before it receives as its dy
+    dW = ∂L/∂W      and db likewise: what the optimiser needs
+
+Throughout, ``dz`` means ∂L/∂z and has the shape of z. Activations have a row for each sample: their shape is
+(B, features), where B is the batch size.
+
+Four rules hold for every layer, and tests hold the layers to them:
+
+- ``forward(x, training=True)`` remembers what ``backward`` will need; ``forward(x)`` alone remembers nothing.
+- ``backward`` uses up what was remembered: a second call, or one without a forward pass, is an error.
+- Gradients are overwritten, not added up: there is nothing to set to zero between two steps.
+- A layer changes no array that it is given.
+"""
+
+from math import prod
+from typing import Any
+
+from minidl.backend import Array, Generator, array_module
+from minidl.checks import positive_int
+from minidl.initializers import Initializer, he_normal
+
+
+class Layer:
+    """What all layers share: how they get their parameters, and the memory between forward and backward.
+
+    A layer owns no storage. `minidl.Sequential` holds the parameters of all layers in one vector and their gradients
+    in another, and `bind` gives each layer its part as views: writing to ``dW`` writes into the vector of gradients.
+
+    To write a layer of your own, define `forward` and `backward`. If it has parameters, define `param_shapes` and
+    `init_params` too; if it takes or gives a fixed number of features, set ``in_features`` and ``out_features``.
+    """
+
+    in_features: int | None = None
+    """How many features x must have; None where any number will do."""
+    out_features: int | None = None
+    """How many features y has; None where it has as many as x."""
+    _memory: tuple[tuple[int, ...], Any] | None = None
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute y from x: (B, in_features) -> (B, out_features)."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, dy: Array) -> Array:
+        """Compute dx from dy, and write the gradients of the parameters: (B, out_features) -> (B, in_features)."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def backward_params(self, dy: Array) -> None:
+        """Write the gradients of the parameters only: all that is asked of the first layer, which nobody is behind."""
+        self.backward(dy)
+
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return name and shape of each parameter, in the order in which they are stored."""
+        return {}
+
+    def init_params(self, rng: Generator) -> None:
+        """Fill the parameters, which are zero and in main memory, with what training starts from."""
+
+    def bind(self, params: Array, grads: Array) -> None:
+        """Make each parameter ``P`` and its gradient ``dP`` a view of the next stretch of ``params`` and ``grads``."""
+        start = 0
+        for name, shape in self.param_shapes().items():
+            stop = start + prod(shape)
+            setattr(self, name, params[start:stop].reshape(shape))
+            setattr(self, "d" + name, grads[start:stop].reshape(shape))
+            start = stop
+
+    def remember(self, y_shape: tuple[int, ...], memory: Any) -> None:
+        """Keep ``memory`` for the backward pass, and the shape of y to check dy against."""
+        self._memory = (y_shape, memory)
+
+    def recall(self, dy: Array) -> Any:
+        """Return what the forward pass remembered, and forget it.
+
+        Raises:
+            RuntimeError: there was no ``forward(x, training=True)`` since the last backward pass.
+            ValueError: ``dy`` does not have the shape of y.
+        """
+        name = type(self).__name__
+        if self._memory is None:
+            raise RuntimeError(f"{name}.backward: call forward(x, training=True) first, once for each backward")
+        y_shape, memory = self._memory
+        if dy.shape != y_shape:
+            raise ValueError(f"{name}.backward: dy has the wrong shape: expected that of y, {y_shape}, got {dy.shape}")
+        self._memory = None
+        return memory
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave views and memory out of copies: a copied model binds its layers to vectors of its own."""
+        views = {d + name for name in self.param_shapes() for d in ("", "d")}
+        return {key: value for key, value in self.__dict__.items() if key not in views | {"_memory"}}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Dense(Layer):
+    """A fully connected layer: every output is a weighted sum of all inputs, plus a bias.
+
+    y = x W + b, so by the chain rule, with the sum over the samples of the batch:
+
+        dW = xᵀ dy      db = Σ dy      dx = dy Wᵀ
+
+    Each follows from y_bh = Σ_d x_bd W_dh + b_h. W_dh appears in column h of y, once in each row b, with the factor
+    x_bd: therefore dW_dh = Σ_b x_bd dy_bh. The shapes leave no other way to multiply.
+
+    Args:
+        in_features: D, the number of inputs, at least 1.
+        out_features: H, the number of outputs, at least 1.
+        init: the rule that draws W; b starts at zero.
+
+    Parameters: ``W`` (D, H) and ``b`` (H,), with gradients ``dW`` and ``db``. PyTorch's ``nn.Linear`` stores Wᵀ.
+
+    Source: Rumelhart, Hinton and Williams 1986, "Learning representations by back-propagating errors", equations 1
+    and 4 to 7.
+    """
+
+    in_features: int
+    out_features: int
+    W: Array
+    b: Array
+    dW: Array
+    db: Array
+
+    def __init__(self, in_features: int, out_features: int, init: Initializer = he_normal):
+        self.in_features = positive_int("in_features", in_features)
+        self.out_features = positive_int("out_features", out_features)
+        self.init = init
+
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of W and b."""
+        return {"W": (self.in_features, self.out_features), "b": (self.out_features,)}
+
+    def init_params(self, rng: Generator) -> None:
+        """Draw W by the rule ``init``; leave b at zero."""
+        self.W[...] = self.init(rng, self.W.shape)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute y = x W + b."""
+        self._check(x)
+        y: Array = x @ self.W  # (B, D) @ (D, H) -> (B, H)
+        y += self.b  # (H,), added to every row
+        if training:
+            self.remember(y.shape, x)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Compute dx = dy Wᵀ, and write dW and db."""
+        self.backward_params(dy)
+        dx: Array = dy @ self.W.T  # (B, H) @ (H, D) -> (B, D)
+        return dx
+
+    def backward_params(self, dy: Array) -> None:
+        """Write dW = xᵀ dy and db = Σ dy, straight into the model's vector of gradients."""
+        x = self.recall(dy)
+        array_module(x).matmul(x.T, dy, out=self.dW)  # (D, B) @ (B, H) -> (D, H)
+        dy.sum(axis=0, out=self.db)  # (B, H) -> (H,)
+
+    def _check(self, x: Array) -> None:
+        if not hasattr(self, "W"):
+            raise RuntimeError(f"{self} has no parameters yet: make it part of a minidl.Sequential")
+        if x.ndim != 2 or x.shape[1] != self.in_features:
+            raise ValueError(f"x: {self} expects shape (batch size, {self.in_features}), got {x.shape}")
+        if x.dtype != self.W.dtype:
+            raise TypeError(f"x: {self} computes in {self.W.dtype}, got {x.dtype}; convert with x.astype(...)")
+
+    def __repr__(self) -> str:
+        return f"Dense({self.in_features}, {self.out_features})"
+
+
+class ReLU(Layer):
+    """The rectifier: negative values become zero.
+
+    y = max(x, 0), so y changes with x where x > 0, one for one, and nowhere else:
+
+        dx = dy · [x > 0]
+
+    At x = 0, where there is a kink, the derivative is taken to be 0, as PyTorch and JAX do.
+
+    Source: Glorot, Bordes and Bengio 2011, "Deep sparse rectifier neural networks", section 3.
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute y = max(x, 0)."""
+        y: Array = array_module(x).maximum(x, 0)
+        if training:
+            self.remember(y.shape, y)  # y > 0 exactly where x > 0, and the next layer keeps y anyway
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Compute dx = dy · [x > 0]."""
+        y = self.recall(dy)
+        dx: Array = dy * (y > 0)
+        return dx
+
+
+class LogSoftmax(Layer):
+    """The logarithms of probabilities that add up to 1 in each row, from arbitrary scores x, the *logits*.
+
+    p_k = exp(x_k) / Σ_j exp(x_j) is the softmax, and y = log p:
+
+        y_k = x_k − log Σ_j exp(x_j)
+
+    The exponentials overflow for large x, and subtracting the same number from the whole row changes nothing in the
+    quotient. With the row's maximum subtracted, the largest exponential is exactly 1.
+
+    Backward: ∂y_k/∂x_i = [k = i] − p_i, and summing dy_k times that over k gives
+
+        dx_i = dy_i − p_i Σ_k dy_k
+
+    Source: Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs"; Goodfellow,
+    Bengio and Courville 2016, "Deep Learning", section 4.1, for the maximum. PyTorch: ``nn.LogSoftmax(dim=1)``.
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute y = x − log Σ exp(x), row by row."""
+        xp = array_module(x)
+        x = x - x.max(axis=1, keepdims=True)  # (B, K) − (B, 1)
+        y: Array = x - xp.log(xp.exp(x).sum(axis=1, keepdims=True))
+        if training:
+            self.remember(y.shape, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Compute dx = dy − p Σ dy, row by row."""
+        y = self.recall(dy)
+        p = array_module(y).exp(y)  # (B, K)
+        dx: Array = dy - p * dy.sum(axis=1, keepdims=True)
+        return dx

@@ -1,0 +1,230 @@
+"""The training loop: shuffle, take a batch, forward, backward, step; and after every epoch, measure.
+
+An *update* (the sources say iteration) is one step of the optimiser. An *epoch* is one pass over the training set. The
+batch size B says how many samples share an update, and so gives the three modes of chapter 37:
+
+    batch mode          B = n        one update an epoch
+    mini-batch mode     1 < B < n    ⌈n/B⌉ updates an epoch
+    stochastic mode     B = 1        n updates an epoch
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from minidl.backend import Array, array_module, on_host
+from minidl.checks import positive_int
+from minidl.datasets import Dataset
+from minidl.losses import NLLLoss
+from minidl.model import Sequential
+from minidl.optimizers import Optimizer
+
+EVALUATION_BATCH = 1000
+"""Samples that `evaluate` takes at a time. It bounds memory, and has no influence on the result beyond rounding."""
+
+
+@dataclass
+class History:
+    """What `fit` measured: a list for each column, with an entry for each epoch.
+
+    Losses are means over all samples, accuracies are fractions from 0 to 1, and both are taken after the epoch's last
+    update, so that training and test figures describe the same parameters.
+    """
+
+    epoch: list[int] = field(default_factory=list)
+    """1 after the first pass over the training set."""
+    updates: list[int] = field(default_factory=list)
+    """Steps of the optimiser so far."""
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    test_loss: list[float] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+    generalization_gap: list[float] = field(default_factory=list)
+    """Training accuracy minus test accuracy (claim A2 of the sources)."""
+    lr: list[float] = field(default_factory=list)
+    batch_size: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    """Time for the epoch's updates, without the measurements after it."""
+
+    def append(self, **row: Any) -> None:
+        """Add an epoch; ``row`` has a value for every column."""
+        for column, values in vars(self).items():
+            values.append(row[column])
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return a dictionary of the columns, ready for JSON."""
+        return asdict(self)
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a finite number, so training cannot go on.
+
+    Attributes:
+        history: the epochs finished before.
+    """
+
+    def __init__(self, message: str, history: History):
+        super().__init__(message)
+        self.history = history
+
+
+def fit(
+    model: Sequential,
+    optimizer: Optimizer,
+    train: tuple[Array, Array],
+    test: tuple[Array, Array],
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int | np.random.Generator | None = None,
+    progress: bool | None = None,
+    description: str = "",
+) -> History:
+    """Train ``model`` on ``train``, and measure it on ``train`` and ``test`` after each epoch.
+
+    Args:
+        model: is changed in place. Its output must be log-probabilities, a column for each class.
+        optimizer: takes one step for each batch.
+        train: samples (n, in_features) with the model's dtype, and labels (n,), integers from 0; a `Dataset`, say.
+        test: the same for the test set.
+        epochs: passes over the training set.
+        batch_size: samples in a batch, from 1 to n. The last batch of an epoch is shorter where n leaves a remainder.
+        seed: for the order of the samples, drawn anew every epoch. The same seed, model and data give the same numbers
+            again, bit for bit, on the same machine and libraries.
+        progress: show a progress bar: always, never, or, by default, where the output is a terminal.
+        description: stands before the bar.
+
+    Returns:
+        The history, with an entry for each epoch.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described; nothing has been changed.
+        DivergedError: the loss became infinite or NaN. The error names where, and what to try.
+    """
+    train = check_dataset("train", train, model)
+    test = check_dataset("test", test, model)
+    epochs = positive_int("epochs", epochs)
+    batch_size = positive_int("batch_size", batch_size, most=len(train.x))
+    rng = np.random.default_rng(seed)
+
+    loss, history, updates = NLLLoss(), History(), 0
+    batches = -(-len(train.x) // batch_size)
+    read_every = 1 if on_host(model.params) else 100  # reading a loss makes a GPU stop until it is computed
+    hide_bar = None if progress is None else not progress  # None: tqdm hides it unless the output is a terminal
+    bar = tqdm(total=epochs * batches, desc=description, unit="update", disable=hide_bar)
+    # A loss that overflows is reported by DivergedError, which has more to say than NumPy's warnings.
+    with bar, np.errstate(over="ignore", invalid="ignore"):
+        for epoch in range(1, epochs + 1):
+            start = perf_counter()
+            for x, labels in minibatches(train, batch_size, rng):
+                log_p = model.forward(x, training=True)
+                value = loss.forward(log_p, labels)
+                updates += 1
+                if updates % read_every == 0:
+                    _require_finite(float(value), epoch, updates, optimizer.lr, history)
+                    bar.set_postfix_str(_progress(epoch, epochs, float(value), history), refresh=False)
+                model.backward(loss.backward())
+                optimizer.step(model.params, model.grads)
+                bar.update()
+            seconds = perf_counter() - start
+
+            train_loss, train_accuracy = evaluate(model, train)
+            test_loss, test_accuracy = evaluate(model, test)
+            _require_finite(train_loss, epoch, updates, optimizer.lr, history)
+            history.append(
+                epoch=epoch,
+                updates=updates,
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
+                test_loss=test_loss,
+                test_accuracy=test_accuracy,
+                generalization_gap=train_accuracy - test_accuracy,
+                lr=optimizer.lr,
+                batch_size=batch_size,
+                seconds=seconds,
+            )
+        bar.set_postfix_str(_progress(epochs, epochs, train_loss, history))
+    return history
+
+
+def minibatches(data: Dataset, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+    """Yield all of ``data`` once, in random order, as batches (B, features) and (B,).
+
+    The samples are shuffled, not the batches, so that no two epochs have the same batches. The last one is short where
+    ``batch_size`` does not divide the number of samples: all are used.
+    """
+    order = array_module(data.x).asarray(rng.permutation(len(data.x)))
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        yield data.x.take(batch, axis=0), data.labels.take(batch)
+
+
+def evaluate(model: Sequential, data: tuple[Array, Array]) -> tuple[float, float]:
+    """Return mean loss and accuracy, the fraction of samples whose most probable class is right.
+
+    Args:
+        model: is not changed.
+        data: samples (n, in_features) and labels (n,), on the model's backend.
+
+    Raises:
+        ValueError, TypeError: ``data`` is empty, or has a wrong shape or dtype.
+    """
+    x, labels = data
+    if not len(x):
+        raise ValueError("data: expected at least one sample, got none")
+    loss = NLLLoss()
+    total: Any = 0.0  # both sums stay on a GPU until they are complete
+    hits: Any = 0
+    for start in range(0, len(x), EVALUATION_BATCH):
+        batch = slice(start, start + EVALUATION_BATCH)
+        log_p = model.forward(x[batch])
+        # Weighed by length: the plain mean of batch means would be wrong where the last batch is short.
+        total += loss.forward(log_p, labels[batch]) * len(log_p)
+        hits += (log_p.argmax(axis=1) == labels[batch]).sum()
+    return float(total) / len(x), float(hits) / len(x)
+
+
+def check_dataset(name: str, data: tuple[Array, Array], model: Sequential) -> Dataset:
+    """Return ``data`` on the backend of ``model``, or raise an error that calls it ``name``."""
+    try:
+        x, labels = data
+        x_shape, x_type, labels_shape, labels_kind = x.shape, x.dtype, labels.shape, labels.dtype.kind
+    except (TypeError, ValueError, AttributeError):
+        raise TypeError(f"{name}: expected a pair of arrays (x, labels), got {type(data).__name__}") from None
+    if len(x_shape) != 2 or x_shape[0] == 0 or model.in_features not in (None, x_shape[1]):
+        raise ValueError(f"{name}: expected samples (n, {model.in_features or 'features'}), n > 0, got shape {x_shape}")
+    if x_type != model.params.dtype:
+        raise TypeError(f"{name}: the model computes in {model.params.dtype}, got samples of {x_type}; use astype")
+    if not (isfinite(float(x.min())) and isfinite(float(x.max()))):
+        raise ValueError(f"{name}: expected finite samples, got NaN or infinity among them")
+    if labels_kind not in "iu":
+        raise TypeError(f"{name}: expected integer labels, got {labels.dtype}")
+    if labels_shape != x_shape[:1]:
+        raise ValueError(f"{name}: expected {x_shape[0]} labels, one a sample, got shape {labels_shape}")
+    if int(labels.min()) < 0 or (model.out_features is not None and int(labels.max()) >= model.out_features):
+        most = "" if model.out_features is None else model.out_features - 1
+        raise ValueError(f"{name}: expected labels from 0 to {most}, got {labels.min()} to {labels.max()}")
+    xp = array_module(model.params)
+    return Dataset(xp.asarray(x), xp.asarray(labels))
+
+
+def _require_finite(value: float, epoch: int, update: int, lr: float, history: History) -> None:
+    if not isfinite(value):
+        raise DivergedError(
+            f"the loss became {value} in epoch {epoch}, at update {update}, with learning rate {lr:g}; "
+            f"try a smaller one, such as {lr / 10:g}, or check that the inputs are standardised",
+            history,
+        )
+
+
+def _progress(epoch: int, epochs: int, value: float, history: History) -> str:
+    accuracy = f", test accuracy {history.test_accuracy[-1]:.2%}" if len(history) else ""
+    return f"epoch {epoch}/{epochs}, loss {value:.4f}{accuracy}"
