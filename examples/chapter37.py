@@ -201,6 +201,8 @@ def arguments() -> argparse.Namespace:
         positive_int("--train-size", args.train_size, most=60_000)
         for batch_size in args.batch_sizes:
             positive_int("--batch-sizes", batch_size, most=args.train_size)
+        if min(args.seeds) < 0:
+            raise ValueError(f"--seeds: expected at least 0, got {min(args.seeds)}")
         minidl.get_backend(args.backend)
     except ValueError as error:
         parser.error(str(error))

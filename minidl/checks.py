@@ -3,6 +3,10 @@
 from math import isfinite
 from numbers import Integral, Real
 
+import numpy as np
+
+from minidl.backend import Array
+
 
 def positive(name: str, value: float) -> float:
     """Return ``value`` as a plain float if it is finite and above 0.
@@ -32,3 +36,24 @@ def positive_int(name: str, value: int, most: int | None = None) -> int:
     if value < 1 or (most is not None and value > most):
         raise ValueError(f"{name}: expected {'at least 1' if most is None else f'1 to {most:,}'}, got {value!r}")
     return int(value)
+
+
+def float_type(name: str, value: str) -> str:
+    """Return the name of the precision ``value``: "float32" or "float64", also given as NumPy's type of that name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    for known in ("float32", "float64"):
+        if value == known or value is getattr(np, known):
+            return known
+    raise ValueError(f"{name}: expected 'float32' or 'float64', got {value!r}")
+
+
+def finite(name: str, x: Array) -> None:
+    """Raise a ValueError if there is NaN or infinity in ``x``, which is not empty.
+
+    Both show in the smallest or largest value, and finding these takes no temporary array.
+    """
+    if not (isfinite(float(x.min())) and isfinite(float(x.max()))):
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity among them")

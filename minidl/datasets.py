@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 
 from minidl.backend import Array
+from minidl.checks import finite, float_type
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """The type byte of an IDX file, and the NumPy type it stands for. All numbers are big-endian."""
@@ -110,16 +111,17 @@ def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[
     Raises:
         ValueError: the number of features differs, a value is NaN or infinite, or all values are equal.
     """
-    if str(np.dtype(dtype)) not in ("float32", "float64"):
-        raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
+    dtype = float_type("dtype", dtype)
     if train.x.shape[1:] != test.x.shape[1:]:
         raise ValueError(f"test: expected samples of shape {train.x.shape[1:]} as in train, got {test.x.shape[1:]}")
     x, x_test = train.x.astype(dtype), test.x.astype(dtype)
+    finite("train", x)
+    finite("test", x_test)
     mean = float(x.mean(dtype=np.float64))
     x -= mean
     std = float(np.square(x).mean(dtype=np.float64)) ** 0.5
-    if not 0 < std < math.inf:
-        raise ValueError(f"train: expected finite values that are not all equal, got standard deviation {std}")
+    if std == 0:
+        raise ValueError(f"train: expected values that are not all equal, got {mean} everywhere")
     x /= std
     x_test -= mean
     x_test /= std

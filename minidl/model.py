@@ -15,9 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from minidl.backend import Array, get_backend, to_numpy
+from minidl.checks import float_type
 from minidl.layers import Layer
-
-FLOATS = ("float32", "float64")
 
 
 class Sequential:
@@ -49,8 +48,7 @@ class Sequential:
         backend: str = "numpy",
     ):
         self.in_features, self.out_features = _check_chain(layers)
-        if str(np.dtype(dtype)) not in FLOATS:
-            raise ValueError(f"dtype: expected {' or '.join(FLOATS)}, got {dtype!r}")
+        dtype = float_type("dtype", dtype)
         get_backend(backend)
         self.layers = layers
         size = sum(prod(shape) for layer in layers for shape in layer.param_shapes().values())

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minidl.backend import Array, array_module, on_host
-from minidl.checks import positive_int
+from minidl.checks import finite, positive_int
 from minidl.datasets import Dataset
 from minidl.losses import NLLLoss
 from minidl.model import Sequential
@@ -203,8 +203,7 @@ def check_dataset(name: str, data: tuple[Array, Array], model: Sequential) -> Da
         raise ValueError(f"{name}: expected samples (n, {model.in_features or 'features'}), n > 0, got shape {x_shape}")
     if x_type != model.params.dtype:
         raise TypeError(f"{name}: the model computes in {model.params.dtype}, got samples of {x_type}; use astype")
-    if not (isfinite(float(x.min())) and isfinite(float(x.max()))):
-        raise ValueError(f"{name}: expected finite samples, got NaN or infinity among them")
+    finite(name, x)
     if labels_kind not in "iu":
         raise TypeError(f"{name}: expected integer labels, got {labels.dtype}")
     if labels_shape != x_shape[:1]:

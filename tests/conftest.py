@@ -1,0 +1,32 @@
+import os
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import minidl
+
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("deep", max_examples=10_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    return minidl.load_mnist()
+
+
+@pytest.fixture
+def small_data():
+    """Two noisy clusters, easy to tell apart."""
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 2, 60)
+    x = rng.normal(size=(60, 5)) + 2.0 * labels[:, None]
+    return minidl.Dataset(x.astype("float32"), labels)
+
+
+def small_model(seed=0, dtype="float32"):
+    return minidl.Sequential(
+        minidl.Dense(5, 8), minidl.ReLU(), minidl.Dense(8, 2), minidl.LogSoftmax(), seed=seed, dtype=dtype
+    )

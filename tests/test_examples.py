@@ -1,0 +1,187 @@
+"""The examples: results kept, taken up and never lost; verdicts right; the pictures and numbers that docs show."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minidl
+
+ROOT = Path(minidl.__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import experiment  # noqa: E402
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+chapter37 = load("chapter37")
+TINY = ["--epochs", "2", "--train-size", "300", "--backend", "numpy"]
+
+
+def call(out, *options, **popen):
+    command = [sys.executable, str(EXAMPLES / "chapter37.py"), *TINY, "--out", str(out), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **popen)
+
+
+def without_seconds(path):
+    results = json.loads(path.read_text())
+    for run in results["runs"]:
+        run["history"].pop("seconds")
+    return results
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    done = call(out, "--batch-sizes", "30", "100", "300", "--seeds", "0", "1")
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_results_have_the_documented_shape(finished):
+    out, printed = finished
+    results = json.loads((out / "chapter37.json").read_text())
+    assert list(results) == ["experiment", "settings", "environment", "runs", "claims"]
+    assert results["experiment"] == "chapter37"
+    assert [(run["name"], run["seed"]) for run in results["runs"]] == [
+        (f"batch {size}", seed) for size in (30, 100, 300) for seed in (0, 1)
+    ]
+    for run in results["runs"]:
+        assert list(run) == ["name", "seed", "batch_size", "lr", "history"]
+        assert set(run["history"]) == set(minidl.History().to_dict())
+        assert all(len(values) == 2 for values in run["history"].values())
+    assert [claim["id"] for claim in results["claims"]] == ["A3", "A4", "A5", "A6", "A8"]
+    assert all(claim["verdict"] == "not tested in this run" for claim in results["claims"])
+    assert (out / "chapter37.png").read_bytes().startswith(b"\x89PNG")
+    assert "not tested in this run" in printed
+    assert sorted(path.name for path in out.iterdir()) == ["chapter37.json", "chapter37.png"]
+
+
+def test_an_interrupted_experiment_goes_on_and_ends_the_same(finished, tmp_path):
+    whole, _ = finished
+    assert call(tmp_path, "--batch-sizes", "100", "--seeds", "1").returncode == 0
+    again = call(tmp_path, "--batch-sizes", "30", "100", "300", "--seeds", "0", "1")
+    assert again.stdout.count("finished earlier") == 1
+    assert without_seconds(tmp_path / "chapter37.json") == without_seconds(whole / "chapter37.json")
+
+
+def test_results_of_other_settings_are_kept(finished, tmp_path):
+    assert call(tmp_path, "--batch-sizes", "300").returncode == 0
+    first = (tmp_path / "chapter37.json").read_bytes()
+    for lr in ("0.02", "0.03"):
+        done = call(tmp_path, "--batch-sizes", "300", "--lr", lr)
+        assert "was made with other settings or in another environment; it is kept as" in done.stdout
+    assert (tmp_path / "chapter37.1.json").read_bytes() == first
+    assert json.loads((tmp_path / "chapter37.2.json").read_text())["settings"]["lr"] == 0.02
+    assert json.loads((tmp_path / "chapter37.json").read_text())["settings"]["lr"] == 0.03
+
+
+def test_a_file_that_is_no_results_file_is_kept(tmp_path):
+    (tmp_path / "chapter37.json").write_text("{half a fi")
+    done = call(tmp_path, "--batch-sizes", "300")
+    assert done.returncode == 0
+    assert "is not a results file; it is kept as" in done.stdout
+    assert (tmp_path / "chapter37.1.json").read_text() == "{half a fi"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--batch-sizes", "0"], "--batch-sizes: expected 1 to 300, got 0"),
+        (["--batch-sizes", "64", "301"], "--batch-sizes: expected 1 to 300, got 301"),
+        (["--lr", "-1"], "--lr: expected a finite number above 0, got -1.0"),
+        (["--lr", "nan"], "--lr: expected a finite number above 0"),
+        (["--epochs", "0"], "--epochs: expected at least 1, got 0"),
+        (["--train-size", "60001"], "--train-size: expected 1 to 60,000, got 60001"),
+        (["--batch-sizes", "30", "--seeds", "-1"], "--seeds: expected at least 0, got -1"),
+        (["--backend", "torch"], "argument --backend: invalid choice: 'torch'"),
+    ],
+)
+def test_bad_options_are_refused_before_any_run(tmp_path, options, message):
+    done = call(tmp_path, *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_divergence_is_reported_without_a_traceback(tmp_path):
+    done = call(tmp_path, "--batch-sizes", "30", "--lr", "1e20")
+    assert done.returncode == 1
+    assert "the loss became" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def results_with(tmp_path, accuracies, lr=0.01, epochs=30):
+    """Return results in which batch size B ends with the given train and test accuracies, one pair a seed."""
+    settings = {"lr": lr, "epochs": epochs, "train_size": 60_000}
+    results = experiment.Results(tmp_path / "chapter37.json", settings, {})
+    for size, pairs in accuracies.items():
+        for seed, (train, test) in enumerate(pairs):
+            history = minidl.History()
+            history.epoch, history.train_accuracy, history.test_accuracy = [1, 2], [0.5, train], [1 / size, test]
+            results.add(f"batch {size}", seed, lr, size, history)
+    return results
+
+
+def verdicts(results):
+    return {row["id"]: row["verdict"] for row in chapter37.verdicts(results)}
+
+
+AS_CLAIMED = {2: [(1.0, 0.99)], 64: [(1.0, 0.98)], 256: [(0.99, 0.97)], 1024: [(0.96, 0.96)]}
+
+
+def test_all_claims_can_be_reproduced(tmp_path):
+    assert set(verdicts(results_with(tmp_path, AS_CLAIMED)).values()) == {"reproduced"}
+
+
+@pytest.mark.parametrize(
+    ("failing", "change"),
+    [
+        ({"A3"}, {256: [(1.0, 0.97)]}),  # train accuracy does not fall from 64 to 256
+        ({"A3"}, {256: [(0.99, 0.955)]}),  # test accuracy rises from 256 to 1024
+        ({"A4"}, {64: [(0.994, 0.98)]}),
+        ({"A4"}, {64: [(1.0, 0.9749)]}),
+        ({"A5"}, {1024: [(0.96, 0.9499)]}),
+        ({"A6"}, {2: [(1.0, 0.984)]}),
+        ({"A6"}, {2: [(1.0, 0.985)], 64: [(1.0, 0.9851)]}),
+    ],
+)
+def test_claims_can_fail(tmp_path, failing, change):
+    found = verdicts(results_with(tmp_path, AS_CLAIMED | change))
+    expected_also = {"A4"} if change.get(64) == [(1.0, 0.9851)] else set()
+    assert {identity for identity, verdict in found.items() if verdict == "not reproduced"} == failing | expected_also
+
+
+def test_claims_are_judged_by_the_mean_over_seeds(tmp_path):
+    results = results_with(tmp_path, AS_CLAIMED | {1024: [(0.96, 0.94), (0.96, 0.97)]})
+    row = next(row for row in chapter37.verdicts(results) if row["id"] == "A5")
+    assert row["verdict"] == "reproduced"
+    assert row["measured"] == "test 95.50 ± 2.12 %"
+
+
+@pytest.mark.parametrize(("change", "missing"), [({"lr": 0.1}, 5), ({"epochs": 29}, 5)])
+def test_a_smaller_experiment_gives_no_verdict(tmp_path, change, missing):
+    found = verdicts(results_with(tmp_path, AS_CLAIMED, **change))
+    assert list(found.values()).count("not tested in this run") == missing
+
+
+def test_claims_whose_runs_are_missing_are_not_tested(tmp_path):
+    found = verdicts(results_with(tmp_path, {64: [(1.0, 0.98)]}))
+    assert found.pop("A4") == "reproduced"
+    assert set(found.values()) == {"not tested in this run"}
+
+
+def test_percent():
+    assert experiment.percent(np.array([0.98])) == "98.00 %"
+    assert experiment.percent(np.array([0.97, 0.99])) == "98.00 ± 1.41 %"

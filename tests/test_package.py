@@ -1,0 +1,64 @@
+"""Properties of the source as a book."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidl
+
+PACKAGE = Path(minidl.__file__).parent
+SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("*.py"))}
+
+
+def imported(tree):
+    """Return the modules that a source imports, in order of appearance, and leave out imports for types alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def siblings(tree):
+    return [name.split(".")[1] for name in imported(tree) if name.startswith("minidl.")]
+
+
+READING_ORDER = ["backend", "checks", *siblings(SOURCES["__init__"])]
+
+
+def test_a_module_imports_only_what_the_reader_has_met():
+    order = list(dict.fromkeys(READING_ORDER))
+    assert set(SOURCES) - {"__init__", "testing"} == set(order)
+    for position, name in enumerate(order):
+        for other in siblings(SOURCES[name]):
+            assert other in order[:position], f"{name} imports {other}, which comes later"
+
+
+@pytest.mark.parametrize("name", ["layers", "losses", "optimizers"])
+def test_the_engine_does_not_know_numpy(name):
+    assert not [module for module in imported(SOURCES[name]) if module.split(".")[0] in ("numpy", "cupy")]
+
+
+def test_readme_lists_the_modules_in_reading_order():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\d+\. \[`(\w+)\.py`\]", readme, re.MULTILINE)
+    assert listed == [*dict.fromkeys(READING_ORDER), "testing"]
+
+
+def test_every_public_name_is_documented():
+    for name in minidl.__all__:
+        assert getattr(minidl, name).__doc__, name
+
+
+def test_version_is_that_of_the_package():
+    setup = (PACKAGE.parent / "setup.cfg").read_text(encoding="utf-8")
+    assert f"version = {minidl.__version__}\n" in setup
+
+
+def test_importing_brings_in_neither_matplotlib_nor_cupy():
+    code = "import sys, minidl; print([name for name in ('matplotlib', 'cupy', 'hypothesis') if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

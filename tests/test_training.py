@@ -1,0 +1,208 @@
+import copy
+
+import numpy as np
+import pytest
+from conftest import small_model
+
+import minidl
+
+
+def numbers(history):
+    """Return a history without its seconds."""
+    return {column: values for column, values in history.to_dict().items() if column != "seconds"}
+
+
+def train_small(data, batch_size=7, epochs=3, seed=0, lr=0.1, **options):
+    model = small_model()
+    history = minidl.fit(model, minidl.SGD(lr), data, data, epochs=epochs, batch_size=batch_size, seed=seed, **options)
+    return model, history
+
+
+def test_it_learns(small_data):
+    _, history = train_small(small_data, epochs=20)
+    assert history.train_accuracy[-1] > 0.95
+    assert history.train_loss[-1] < history.train_loss[0] / 2
+
+
+@pytest.mark.parametrize(("batch_size", "updates"), [(1, 60), (7, 9), (30, 2), (60, 1)])
+def test_history(small_data, batch_size, updates):
+    _, history = train_small(small_data, batch_size)
+    assert len(history) == 3
+    assert history.epoch == [1, 2, 3]
+    assert history.updates == [updates, 2 * updates, 3 * updates]
+    assert history.lr == [0.1] * 3
+    assert history.batch_size == [batch_size] * 3
+    assert all(seconds > 0 for seconds in history.seconds)
+    for train, test, gap in zip(history.train_accuracy, history.test_accuracy, history.generalization_gap, strict=True):
+        assert gap == train - test
+
+
+def test_fit_is_the_loop_of_the_book(small_data):
+    model, history = train_small(small_data, epochs=2)
+    expected, optimizer, loss, rng = small_model(), minidl.SGD(0.1), minidl.NLLLoss(), np.random.default_rng(0)
+    for _ in range(2):
+        order = rng.permutation(60)
+        for start in range(0, 60, 7):
+            batch = order[start : start + 7]
+            loss.forward(expected.forward(small_data.x[batch], training=True), small_data.labels[batch])
+            expected.backward(loss.backward())
+            optimizer.step(expected.params, expected.grads)
+    np.testing.assert_array_equal(model.params, expected.params)
+    assert history.train_loss[-1], history.train_accuracy[-1] == minidl.evaluate(expected, small_data)
+
+
+def test_the_same_call_gives_the_same_bits(small_data):
+    (one, first), (two, second) = train_small(small_data), train_small(small_data)
+    assert numbers(first) == numbers(second)
+    assert one.params.tobytes() == two.params.tobytes()
+    _, other = train_small(small_data, seed=1)
+    assert numbers(other) != numbers(first)
+
+
+def test_fit_needs_no_dataset_class(small_data):
+    x, labels = small_data
+    _, history = train_small((x, labels.astype("uint8")))
+    assert numbers(history) == numbers(train_small(small_data)[1])
+
+
+def test_minibatches_use_every_sample_once_and_differ_between_epochs():
+    data = minidl.Dataset(np.arange(10.0)[:, None], np.arange(10))
+    rng = np.random.default_rng(0)
+    epochs = [list(minidl.minibatches(data, 4, rng)) for _ in range(2)]
+    for batches in epochs:
+        assert [len(x) for x, _ in batches] == [4, 4, 2]
+        assert sorted(label for _, labels in batches for label in labels) == list(range(10))
+        for x, labels in batches:
+            np.testing.assert_array_equal(x[:, 0], labels)
+    sets = [{frozenset(labels.tolist()) for _, labels in batches} for batches in epochs]
+    assert sets[0].isdisjoint(sets[1])  # not the same batches in another order
+
+
+def test_evaluate_weighs_batches_by_length(small_data, monkeypatch):
+    model = small_model(dtype="float64")
+    data = minidl.Dataset(small_data.x.astype("float64"), small_data.labels)
+    log_p = model.forward(data.x)
+    loss = -np.mean([log_p[i, label] for i, label in enumerate(data.labels)])
+    accuracy = np.mean([log_p[i].argmax() == label for i, label in enumerate(data.labels)])
+    for size in (60, 59, 7):
+        monkeypatch.setattr(minidl.training, "EVALUATION_BATCH", size)
+        assert minidl.evaluate(model, data) == pytest.approx((loss, accuracy), rel=1e-12)
+
+
+def test_evaluate_changes_nothing(small_data):
+    model = small_model()
+    before = copy.deepcopy(model.__dict__)
+    minidl.evaluate(model, small_data)
+    np.testing.assert_array_equal(model.params, before["params"])
+    assert all(layer._memory is None for layer in model.layers)
+
+
+def test_evaluate_refuses_nothing_at_all():
+    with pytest.raises(ValueError, match="data: expected at least one sample"):
+        minidl.evaluate(small_model(), (np.zeros((0, 5), "float32"), np.zeros(0, int)))
+
+
+def test_divergence_names_where_and_what_to_try(small_data):
+    with pytest.raises(minidl.DivergedError) as stop:
+        train_small(small_data, lr=1e20, epochs=5)
+    message = str(stop.value)
+    for part in ("the loss became", "in epoch 1, at update", "learning rate 1e+20", "try a smaller one, such as 1e+19"):
+        assert part in message
+    assert len(stop.value.history) == 0
+
+
+def test_divergence_in_the_last_update_of_an_epoch_is_noticed(small_data):
+    with pytest.raises(minidl.DivergedError, match="in epoch 1, at update 1,"):
+        train_small(small_data, batch_size=60, lr=1e30)
+
+
+def test_divergence_keeps_the_epochs_before(small_data):
+    class Bomb(minidl.SGD):
+        steps = 0
+
+        def step(self, params, grads):
+            self.steps += 1
+            if self.steps == 20:
+                params[...] = np.nan
+            super().step(params, grads)
+
+    with pytest.raises(minidl.DivergedError, match="in epoch 3, at update 21") as stop:
+        minidl.fit(small_model(), Bomb(0.1), small_data, small_data, epochs=5, batch_size=7)
+    assert stop.value.history.epoch == [1, 2]
+
+
+def test_the_progress_bar_is_silent_unless_asked(small_data, capsys):
+    train_small(small_data)
+    assert capsys.readouterr() == ("", "")
+    train_small(small_data, progress=False)
+    assert capsys.readouterr() == ("", "")
+    train_small(small_data, progress=True, description="batch 7")
+    out, err = capsys.readouterr()
+    assert out == ""
+    for part in ("batch 7: 100%", "27/27", "epoch 3/3, loss ", "test accuracy "):
+        assert part in err
+
+
+def replaced(data, **changes):
+    x, labels = data.x.copy(), data.labels.copy()
+    for value in changes.values():
+        x[3, 2] = value
+    return minidl.Dataset(x, labels)
+
+
+BAD_DATA = {
+    "not a pair": (lambda d: d.x, TypeError, "expected a pair of arrays"),
+    "lists": (lambda d: (d.x.tolist(), d.labels.tolist()), TypeError, "expected a pair of arrays"),
+    "features": (lambda d: (d.x[:, :4], d.labels), ValueError, r"samples \(n, 5\), n > 0, got shape \(60, 4\)"),
+    "images": (lambda d: (d.x.reshape(60, 5, 1), d.labels), ValueError, r"got shape \(60, 5, 1\)"),
+    "empty": (lambda d: (d.x[:0], d.labels[:0]), ValueError, r"n > 0, got shape \(0, 5\)"),
+    "precision": (
+        lambda d: (d.x.astype("float64"), d.labels),
+        TypeError,
+        "computes in float32, got samples of float64",
+    ),
+    "pixels": (lambda d: (d.x.astype("uint8"), d.labels), TypeError, "got samples of uint8"),
+    "NaN": (lambda d: replaced(d, x=np.nan), ValueError, "expected finite numbers, got NaN or infinity"),
+    "infinity": (lambda d: replaced(d, x=-np.inf), ValueError, "expected finite numbers"),
+    "label type": (lambda d: (d.x, d.labels.astype(float)), TypeError, "expected integer labels, got float64"),
+    "label count": (lambda d: (d.x, d.labels[1:]), ValueError, r"expected 60 labels.*got shape \(59,\)"),
+    "one-hot": (lambda d: (d.x, np.eye(2, dtype=int)[d.labels]), ValueError, r"got shape \(60, 2\)"),
+    "label too large": (lambda d: (d.x, d.labels + 1), ValueError, "labels from 0 to 1, got 1 to 2"),
+    "label negative": (lambda d: (d.x, d.labels - 1), ValueError, "got -1 to 0"),
+}
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+@pytest.mark.parametrize(("spoil", "error", "message"), BAD_DATA.values(), ids=BAD_DATA)
+def test_bad_data_is_refused_before_anything_changes(small_data, name, spoil, error, message):
+    model = small_model()
+    before = model.params.copy()
+    data = {"train": small_data, "test": small_data, name: spoil(small_data)}
+    with pytest.raises(error, match=f"^{name}: .*{message}"):
+        minidl.fit(model, minidl.SGD(), **data, epochs=1, batch_size=1)
+    np.testing.assert_array_equal(model.params, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size: expected 1 to 60, got 0"),
+        ({"batch_size": -5}, ValueError, "batch_size: expected 1 to 60, got -5"),
+        ({"batch_size": 61}, ValueError, "batch_size: expected 1 to 60, got 61"),
+        ({"batch_size": 7.0}, TypeError, "batch_size: expected a whole number, got 7.0"),
+        ({"batch_size": True}, TypeError, "batch_size: expected a whole number"),
+        ({"epochs": 0}, ValueError, "epochs: expected at least 1, got 0"),
+        ({"epochs": "3"}, TypeError, "epochs: expected a whole number, got '3'"),
+    ],
+)
+def test_bad_numbers_are_refused(small_data, options, error, message):
+    with pytest.raises(error, match=message):
+        train_small(small_data, **options)
+
+
+def test_one_seed_for_everything():
+    data = minidl.Dataset(np.eye(20, dtype="float32"), np.arange(20))
+    model = minidl.Sequential(minidl.Dense(20, 64), minidl.ReLU(), minidl.Dense(64, 20), minidl.LogSoftmax(), seed=0)
+    history = minidl.fit(model, minidl.SGD(0.5), data, data, epochs=150, batch_size=5, seed=0)
+    assert history.train_accuracy[-1] == 1.0  # a sound engine can learn 20 samples by heart
+    assert history.train_loss[-1] < 0.1
