@@ -83,7 +83,7 @@ def test_checksum(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         minidl.read_idx(tmp_path / "nothing")
-    with pytest.raises(FileNotFoundError, match="expected train-images-idx3-ubyte or train-images-idx3-ubyte.gz"):
+    with pytest.raises(FileNotFoundError, match=r"expected train-images-idx3-ubyte or train-images-idx3-ubyte\.gz"):
         minidl.load_idx(tmp_path)
 
 
