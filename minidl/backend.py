@@ -77,3 +77,11 @@ def to_numpy(x: Array) -> Array:
     """Return ``x`` in main memory: ``x`` itself if it is there already, else a copy."""
     host: Array = x if on_host(x) else array_module(x).asnumpy(x)
     return host
+
+
+def convert(x: Array, like: Array) -> Array:
+    """Return ``x`` with the dtype of ``like``, and on its backend; a copy only where one is needed."""
+    if on_host(like):
+        return to_numpy(x).astype(like.dtype, copy=False)
+    converted: Array = array_module(like).asarray(x, dtype=like.dtype)
+    return converted

@@ -1,5 +1,6 @@
 """Arguments are checked where they are given, before anything is changed, and a refusal names the argument."""
 
+from collections.abc import Callable
 from math import isfinite
 from numbers import Integral, Real
 
@@ -22,6 +23,46 @@ def positive(name: str, value: float) -> float:
     if not isfinite(value) or value <= 0:
         raise ValueError(f"{name}: expected a finite number above 0, got {value!r}")
     return float(value)
+
+
+def not_negative(name: str, value: float) -> float:
+    """Return ``value`` as a plain float if it is finite and not below 0; else raise as `positive` does."""
+    return at_least(name, value, 0)
+
+
+def at_least(name: str, value: float, least: float) -> float:
+    """Return ``value`` as a plain float if it is finite and not below ``least``; else raise as `positive` does."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not isfinite(value) or value < least:
+        raise ValueError(f"{name}: expected a finite number of at least {least}, got {value!r}")
+    return float(value)
+
+
+def fraction(name: str, value: float) -> float:
+    """Return ``value`` as a plain float if it is from 0 up to but not including 1; else raise as `positive` does."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}: expected a number from 0 up to but not including 1, got {value!r}")
+    return float(value)
+
+
+def in_order(low_name: str, low: float, high_name: str, high: float) -> None:
+    """Raise a ValueError if ``low`` is above ``high``."""
+    if low > high:
+        raise ValueError(f"{low_name}: expected at most {high_name}, {high!r}, got {low!r}")
+
+
+def one_of(*choices: str) -> Callable[[str, str], str]:
+    """Return a check that its argument is one of ``choices``, and raises a ValueError if not."""
+
+    def check(name: str, value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+        return value
+
+    return check
 
 
 def positive_int(name: str, value: int, most: int | None = None) -> int:

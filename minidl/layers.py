@@ -20,7 +20,7 @@ Four rules hold for every layer, and tests hold the layers to them:
 from math import prod
 from typing import Any
 
-from minidl.backend import Array, Generator, array_module
+from minidl.backend import Array, Generator, array_module, convert
 from minidl.checks import positive_int
 from minidl.initializers import Initializer, he_normal
 
@@ -39,6 +39,14 @@ class Layer:
     """How many features x must have; None where any number will do."""
     out_features: int | None = None
     """How many features y has; None where it has as many as x."""
+    name: str = ""
+    """What `minidl.Sequential` finds the layer by; unless set before, it becomes the class and the position: dense0."""
+    frozen: bool = False
+    """Whether training leaves the parameters alone. Set by `minidl.Sequential.freeze`."""
+    lr_scale: float = 1.0
+    """The layer's learning rate as a multiple of the optimiser's. Set by `minidl.Sequential.scale_lr`."""
+    buffers: tuple[str, ...] = ()
+    """The attributes that are arrays and belong to the trained layer, though no gradient moves them."""
     _memory: tuple[tuple[int, ...], Any] | None = None
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -61,13 +69,18 @@ class Layer:
         """Fill the parameters, which are zero and in main memory, with what training starts from."""
 
     def bind(self, params: Array, grads: Array) -> None:
-        """Make each parameter ``P`` and its gradient ``dP`` a view of the next stretch of ``params`` and ``grads``."""
+        """Make each parameter ``P`` and its gradient ``dP`` a view of the next stretch of ``params`` and ``grads``.
+
+        Buffers go where the parameters are.
+        """
         start = 0
         for name, shape in self.param_shapes().items():
             stop = start + prod(shape)
             setattr(self, name, params[start:stop].reshape(shape))
             setattr(self, "d" + name, grads[start:stop].reshape(shape))
             start = stop
+        for name in self.buffers:
+            setattr(self, name, convert(getattr(self, name), like=params))
 
     def remember(self, y_shape: tuple[int, ...], memory: Any) -> None:
         """Keep ``memory`` for the backward pass, and the shape of y to check dy against."""

@@ -9,14 +9,16 @@ Each layer's W, b, dW and db are windows on these (NumPy calls them views). An o
 arrays: to it a network is a point in a space of many dimensions, and training is one formula on one array.
 """
 
+from collections.abc import Iterator
 from math import prod
 from typing import Any, Self
 
 import numpy as np
 
-from minidl.backend import Array, get_backend, to_numpy
-from minidl.checks import float_type
+from minidl.backend import Array, convert, get_backend, to_numpy
+from minidl.checks import float_type, positive
 from minidl.layers import Layer
+from minidl.optimizers import Group
 
 
 class Sequential:
@@ -50,12 +52,13 @@ class Sequential:
         self.in_features, self.out_features = _check_chain(layers)
         dtype = float_type("dtype", dtype)
         get_backend(backend)
-        self.layers = layers
-        size = sum(prod(shape) for layer in layers for shape in layer.param_shapes().values())
-        self._bind(np.zeros(size, dtype), np.zeros(size, dtype))
         rng = np.random.default_rng(seed)
-        for layer in layers:
+        self.layers = layers
+        size = sum(map(_size, layers))
+        self._bind(np.zeros(size, dtype), np.zeros(size, dtype))
+        for i, layer in enumerate(layers):
             layer.init_params(rng)
+            layer.name = layer.name or f"{type(layer).__name__.lower()}{i}"
         self.to(backend)
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -68,15 +71,16 @@ class Sequential:
         Raises:
             ValueError, TypeError: ``x`` has the wrong shape or dtype.
         """
-        for layer in self.layers:
-            x = layer.forward(x, training)
+        trunk = self.trunk if training else 0
+        for i, layer in enumerate(self.layers):
+            x = layer.forward(x, training and i >= trunk)
         return x
 
     def backward(self, dy: Array) -> None:
         """Compute ``grads``, the gradient of the loss with respect to ``params``.
 
-        The first layer that has parameters is asked for their gradients only. Nobody needs its dx, and for the network
-        of chapter 37 that saves a sixth of all multiplications in a step.
+        The lowest layer that learns is asked for the gradients of its parameters only. Nobody needs its dx, and for the
+        network of chapter 37 that saves a sixth of all multiplications in a step. Layers below it have no work at all.
 
         Args:
             dy: the gradient of the loss with respect to the output of `forward`, (B, out_features).
@@ -85,13 +89,18 @@ class Sequential:
             RuntimeError: there was no ``forward(x, training=True)`` since the last backward pass.
             ValueError: ``dy`` has the wrong shape.
         """
-        first = next((i for i, layer in enumerate(self.layers) if layer.param_shapes()), len(self.layers) - 1)
+        first = self._first_learning()
         for layer in reversed(self.layers[first + 1 :]):
             dy = layer.backward(dy)
-        self.layers[first].backward_params(dy)
+        for layer in self.layers[first : first + 1]:  # none, if nothing learns
+            layer.backward_params(dy)
 
     def backward_to_input(self, dy: Array) -> Array:
-        """Do what `backward` does, and go on to dx, the gradient with respect to the input: (B, in_features)."""
+        """Do what `backward` does, and go on to dx, the gradient with respect to the input: (B, in_features).
+
+        Raises:
+            RuntimeError: as in `backward`; or there is a frozen `trunk`, which remembers nothing of its forward pass.
+        """
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
         return dy
@@ -105,27 +114,127 @@ class Sequential:
             self._bind(xp.asarray(self.params), xp.asarray(self.grads))
         return self
 
+    def layer(self, which: int | str) -> Layer:
+        """Return a layer by its position, negative ones counted from the end, or by its name.
+
+        Raises:
+            ValueError: there is none, or the name is not unique.
+        """
+        names = [layer.name for layer in self.layers]
+        if isinstance(which, int) and -len(names) <= which < len(names):
+            return self.layers[which]
+        if names.count(str(which)) != 1 or isinstance(which, int):
+            raise ValueError(f"layer: expected a position from 0 to {len(names) - 1} or one of {names}, got {which!r}")
+        return self.layers[names.index(which)]
+
+    def freeze(self, *which: int | str) -> None:
+        """Take layers out of training, named as in `layer`; without an argument, all of them.
+
+        Their parameters then stay as they are, bit for bit, whatever the optimiser, provided it is given `groups`.
+        """
+        for layer in [self.layer(name) for name in which] or self.layers:
+            layer.frozen = True
+
+    def unfreeze(self, *which: int | str) -> None:
+        """Take layers back into training, named as in `layer`; without an argument, all of them."""
+        for layer in [self.layer(name) for name in which] or self.layers:
+            layer.frozen = False
+
+    def scale_lr(self, which: int | str, factor: float) -> None:
+        """Let a layer learn at ``factor`` times the optimiser's rate: above 0, and 1 from the start.
+
+        Source: Howard and Ruder 2018, "Universal language model fine-tuning for text classification", section 3.2:
+        discriminative fine-tuning.
+        """
+        self.layer(which).lr_scale = positive("factor", factor)
+
+    @property
+    def groups(self) -> list[Group]:
+        """What of `params` is to be trained, and at which rate: a group for each parameter of each layer not frozen."""
+        groups = []
+        for layer, start, _ in self._stretches():
+            for shape in layer.param_shapes().values():
+                stop = start + prod(shape)
+                if not layer.frozen:
+                    groups.append(Group(slice(start, stop), layer.lr_scale, biases=len(shape) < 2))
+                start = stop
+        return groups
+
+    @property
+    def trunk(self) -> int:
+        """How many layers at the start are out of training: up to the last frozen one below all that learn.
+
+        They work as in evaluation (dropout passes everything, batch normalisation uses its moving averages and leaves
+        them alone), so that their output for a sample is always the same and may be computed once for all epochs.
+        """
+        below = self.layers[: self._first_learning()]
+        return max((i + 1 for i, layer in enumerate(below) if layer.frozen), default=0)
+
+    def __getitem__(self, part: slice) -> "Sequential":
+        """Return some layers in a row as a network of its own, which shares its layers and parameters with this one.
+
+        ``fit(model[4:], …)`` trains the end of ``model``. A copy of a part shares nothing.
+
+        Raises:
+            TypeError: ``part`` is no slice.
+            ValueError: it leaves layers out between others, or has none.
+        """
+        if not isinstance(part, slice):
+            raise TypeError(f"part: expected a slice such as [2:], got {part!r}; see Sequential.layer for one layer")
+        stretches = list(self._stretches())[part]
+        if not stretches or part.step not in (None, 1):
+            raise ValueError(f"part: expected at least one layer, in a row, got {part}")
+        network = object.__new__(type(self))
+        network.layers = self.layers[part]
+        network.in_features, network.out_features = _check_chain(network.layers)
+        start, stop = stretches[0][1], stretches[-1][2]
+        network.params, network.grads = self.params[start:stop], self.grads[start:stop]
+        return network
+
+    def copy_from(self, other: "Sequential") -> None:
+        """Take over the parameters and buffers of a network with the same layers.
+
+        Raises:
+            ValueError: the layers differ.
+        """
+        if repr(self) != repr(other):
+            raise ValueError(f"other: expected the layers {self!r}, got {other!r}")
+        self.params[...] = convert(other.params, like=self.params)
+        for mine, theirs in zip(self.layers, other.layers, strict=True):
+            for name in mine.buffers:
+                getattr(mine, name)[...] = convert(getattr(theirs, name), like=self.params)
+
     def summary(self) -> None:
-        """Print a line for each layer: its output's shape, and its number of parameters."""
-        rows = [("layer", "output", "parameters")]
+        """Print a line for each layer: its name, its output's shape, and its number of parameters."""
+        rows = [("name", "layer", "output", "parameters")]
         features = self.in_features
         for layer in self.layers:
             features = layer.out_features or features
-            size = sum(prod(shape) for shape in layer.param_shapes().values())
-            rows.append((repr(layer), f"(B, {features or '…'})", f"{size:,}"))
-        rows.append(("total", "", f"{self.params.size:,}"))
-        width, shape_width = (max(len(row[i]) for row in rows) for i in (0, 1))
-        for name, shape, number in rows:
-            print(f"{name:<{width}}  {shape:<{shape_width}}  {number:>12}")
+            size = f"{_size(layer):,}" + (" frozen" if layer.frozen else "")
+            rows.append((layer.name, repr(layer), f"(B, {features or '…'})", size))
+        rows.append(("total", "", "", f"{self.params.size:,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        for row in rows:
+            print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
     def _bind(self, params: Array, grads: Array) -> None:
         """Adopt the two vectors, and give each layer its stretch of both."""
         self.params, self.grads = params, grads
+        for layer, start, stop in self._stretches():
+            layer.bind(params[start:stop], grads[start:stop])
+
+    def _stretches(self) -> Iterator[tuple[Layer, int, int]]:
+        """Yield each layer with the start and stop of its stretch of the vectors."""
         start = 0
         for layer in self.layers:
-            stop = start + sum(prod(shape) for shape in layer.param_shapes().values())
-            layer.bind(params[start:stop], grads[start:stop])
+            stop = start + _size(layer)
+            yield layer, start, stop
             start = stop
+
+    def _first_learning(self) -> int:
+        """Return the position of the lowest layer that learns; the number of layers, if none does."""
+        learning = (i for i, layer in enumerate(self.layers) if layer.param_shapes() and not layer.frozen)
+        return next(learning, len(self.layers))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make a copy whole: its layers come without views (see `Layer.__getstate__`) and get them here."""
@@ -134,6 +243,11 @@ class Sequential:
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
+
+
+def _size(layer: Layer) -> int:
+    """Return the number of parameters of ``layer``."""
+    return sum(prod(shape) for shape in layer.param_shapes().values())
 
 
 def _check_chain(layers: tuple[Layer, ...]) -> tuple[int | None, int | None]:

@@ -6,23 +6,31 @@ batch size B says how many samples share an update, and so gives the three modes
     batch mode          B = n        one update an epoch
     mini-batch mode     1 < B < n    ⌈n/B⌉ updates an epoch
     stochastic mode     B = 1        n updates an epoch
+
+Time is measured in epochs: the number of samples seen, divided by n. Learning rate and batch size may be functions of
+it, see `minidl.schedules`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
 
 from minidl.backend import Array, array_module, on_host
-from minidl.checks import finite, positive_int
+from minidl.checks import finite, positive, positive_int
 from minidl.datasets import Dataset
+from minidl.early_stopping import EarlyStopping
 from minidl.losses import NLLLoss
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
+from minidl.schedules import Schedule, constant
+
+Augmentation: TypeAlias = Callable[[Array, np.random.Generator], Array]
+"""Changes samples at random: (x, generator) -> an array with shape and dtype of x. See `minidl.augmentation`."""
 
 EVALUATION_BATCH = 1000
 """Samples that `evaluate` takes at a time. It bounds memory, and has no influence on the result beyond rounding."""
@@ -47,7 +55,9 @@ class History:
     generalization_gap: list[float] = field(default_factory=list)
     """Training accuracy minus test accuracy (claim A2 of the sources)."""
     lr: list[float] = field(default_factory=list)
+    """The learning rate of the epoch's first update."""
     batch_size: list[int] = field(default_factory=list)
+    """The number of samples in the epoch's first update."""
     seconds: list[float] = field(default_factory=list)
     """Time for the epoch's updates, without the measurements after it."""
 
@@ -83,22 +93,32 @@ def fit(
     test: tuple[Array, Array],
     *,
     epochs: int,
-    batch_size: int,
+    batch_size: int | Schedule,
+    lr: Schedule | None = None,
     seed: int | np.random.Generator | None = None,
+    augment: Augmentation | None = None,
+    early_stopping: EarlyStopping | None = None,
+    after_epoch: Callable[[Sequential, History], str | None] | None = None,
     progress: bool | None = None,
     description: str = "",
 ) -> History:
     """Train ``model`` on ``train``, and measure it on ``train`` and ``test`` after each epoch.
 
     Args:
-        model: is changed in place. Its output must be log-probabilities, a column for each class.
+        model: is changed in place, but for frozen layers. Its output must be log-probabilities, a column a class.
         optimizer: takes one step for each batch.
         train: samples (n, in_features) with the model's dtype, and labels (n,), integers from 0; a `Dataset`, say.
         test: the same for the test set.
-        epochs: passes over the training set.
-        batch_size: samples in a batch, from 1 to n. The last batch of an epoch is shorter where n leaves a remainder.
-        seed: for the order of the samples, drawn anew every epoch. The same seed, model and data give the same numbers
-            again, bit for bit, on the same machine and libraries.
+        epochs: passes over the training set, at most.
+        batch_size: samples in a batch, from 1 to n, or a schedule of such numbers, which are rounded. The last batch of
+            an epoch is shorter where the samples do not come out even.
+        lr: a schedule that sets the optimiser's learning rate before every update; None leaves it as it is.
+        seed: for the order of the samples, drawn anew every epoch, and for ``augment``. The same seed, model and data
+            give the same numbers again, bit for bit, on the same machine and libraries.
+        augment: changes the samples of each training batch.
+        early_stopping: stops when it is time, and in any case leaves ``model`` as it was after the best epoch.
+        after_epoch: is called with the model and the history so far after each epoch; stops by returning ``"stop"``. It
+            may freeze and unfreeze layers.
         progress: show a progress bar: always, never, or, by default, where the output is a terminal.
         description: stands before the bar.
 
@@ -106,35 +126,41 @@ def fit(
         The history, with an entry for each epoch.
 
     Raises:
-        TypeError, ValueError: an argument is not as described; nothing has been changed.
+        TypeError, ValueError: an argument is not as described, or a schedule gives a number out of range at any time of
+            the training; nothing has been changed.
         DivergedError: the loss became infinite or NaN. The error names where, and what to try.
     """
     train = check_dataset("train", train, model)
     test = check_dataset("test", test, model)
     epochs = positive_int("epochs", epochs)
-    batch_size = positive_int("batch_size", batch_size, most=len(train.x))
+    size = batch_size if callable(batch_size) else constant(positive_int("batch_size", batch_size, most=len(train.x)))
+    total = _count_updates(epochs, len(train.x), size, lr)
     rng = np.random.default_rng(seed)
 
     loss, history, updates = NLLLoss(), History(), 0
-    batches = -(-len(train.x) // batch_size)
     read_every = 1 if on_host(model.params) else 100  # reading a loss makes a GPU stop until it is computed
     hide_bar = None if progress is None else not progress  # None: tqdm hides it unless the output is a terminal
-    bar = tqdm(total=epochs * batches, desc=description, unit="update", disable=hide_bar)
+    bar = tqdm(total=total, desc=description, unit="update", disable=hide_bar)
     # A loss that overflows is reported by DivergedError, which has more to say than NumPy's warnings.
     with bar, np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(1, epochs + 1):
-            start = perf_counter()
-            for x, labels in minibatches(train, batch_size, rng):
+            started = perf_counter()
+            groups, seen = model.groups, 0
+            for x, labels in minibatches(train, size, rng, epoch - 1):
+                if lr is not None:
+                    optimizer.lr = lr(epoch - 1 + seen / len(train.x))
+                if augment is not None:
+                    x = augment(x, rng)
                 log_p = model.forward(x, training=True)
                 value = loss.forward(log_p, labels)
-                updates += 1
+                seen, updates = seen + len(labels), updates + 1
                 if updates % read_every == 0:
                     _require_finite(float(value), epoch, updates, optimizer.lr, history)
                     bar.set_postfix_str(_progress(epoch, epochs, float(value), history), refresh=False)
                 model.backward(loss.backward())
-                optimizer.step(model.params, model.grads)
+                optimizer.step(model.params, model.grads, groups)
                 bar.update()
-            seconds = perf_counter() - start
+            seconds = perf_counter() - started
 
             train_loss, train_accuracy = evaluate(model, train)
             test_loss, test_accuracy = evaluate(model, test)
@@ -147,24 +173,44 @@ def fit(
                 test_loss=test_loss,
                 test_accuracy=test_accuracy,
                 generalization_gap=train_accuracy - test_accuracy,
-                lr=optimizer.lr,
-                batch_size=batch_size,
+                lr=optimizer.lr if lr is None else lr(epoch - 1),
+                batch_size=round(size(epoch - 1)),
                 seconds=seconds,
             )
-        bar.set_postfix_str(_progress(epochs, epochs, train_loss, history))
+            bar.set_postfix_str(_progress(epoch, epochs, train_loss, history))
+            if after_epoch is not None and after_epoch(model, history) == "stop":
+                break
+            if early_stopping is not None:
+                watched = getattr(history, early_stopping.column)[-1]
+                if early_stopping.should_stop(model, epoch, watched):
+                    break
+    if early_stopping is not None:
+        early_stopping.restore_best(model)
     return history
 
 
-def minibatches(data: Dataset, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+def minibatches(
+    data: Dataset, batch_size: int | Schedule, rng: np.random.Generator, epoch: int = 0
+) -> Iterator[tuple[Array, Array]]:
     """Yield all of ``data`` once, in random order, as batches (B, features) and (B,).
 
     The samples are shuffled, not the batches, so that no two epochs have the same batches. The last one is short where
-    ``batch_size`` does not divide the number of samples: all are used.
+    the samples do not come out even: all are used.
+
+    Args:
+        data: samples and labels.
+        batch_size: B, or a schedule of it.
+        rng: draws the order, in main memory.
+        epoch: the time at which the first batch is taken, for a schedule.
     """
-    order = array_module(data.x).asarray(rng.permutation(len(data.x)))
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
+    n = len(data.x)
+    size = batch_size if callable(batch_size) else constant(batch_size)
+    order = array_module(data.x).asarray(rng.permutation(n))
+    start = 0
+    while start < n:
+        batch = order[start : start + round(size(epoch + start / n))]
         yield data.x.take(batch, axis=0), data.labels.take(batch)
+        start += len(batch)
 
 
 def evaluate(model: Sequential, data: tuple[Array, Array]) -> tuple[float, float]:
@@ -192,6 +238,24 @@ def evaluate(model: Sequential, data: tuple[Array, Array]) -> tuple[float, float
     return float(total) / len(x), float(hits) / len(x)
 
 
+def predict(model: Sequential, x: Array) -> Array:
+    """Return the output of ``model`` for all of ``x``, (n, in_features) -> (n, out_features), as in evaluation.
+
+    With a part of a network it computes in advance what a frozen trunk passes on, once instead of in every epoch:
+
+        features = minidl.Dataset(predict(model[:4], train.x), train.labels)
+        fit(model[4:], optimizer, features, …)
+
+    Raises:
+        ValueError, TypeError: ``x`` is empty, or has a wrong shape or dtype.
+    """
+    if not len(x):
+        raise ValueError("x: expected at least one sample, got none")
+    parts = [model.forward(x[start : start + EVALUATION_BATCH]) for start in range(0, len(x), EVALUATION_BATCH)]
+    whole: Array = array_module(x).concatenate(parts)
+    return whole
+
+
 def check_dataset(name: str, data: tuple[Array, Array], model: Sequential) -> Dataset:
     """Return ``data`` on the backend of ``model``, or raise an error that calls it ``name``."""
     try:
@@ -213,6 +277,22 @@ def check_dataset(name: str, data: tuple[Array, Array], model: Sequential) -> Da
         raise ValueError(f"{name}: expected labels from 0 to {most}, got {labels.min()} to {labels.max()}")
     xp = array_module(model.params)
     return Dataset(xp.asarray(x), xp.asarray(labels))
+
+
+def _count_updates(epochs: int, n: int, size: Schedule, lr: Schedule | None) -> int:
+    """Return how many updates the training will make, having checked what the schedules give for each of them."""
+    updates = 0
+    for epoch in range(epochs):
+        start = 0
+        while start < n:
+            time = epoch + start / n
+            if lr is not None:
+                positive(f"lr after {time:g} epochs", lr(time))
+            start += positive_int(
+                "batch_size", round(positive(f"batch_size after {time:g} epochs", size(time))), most=n
+            )
+            updates += 1
+    return updates
 
 
 def _require_finite(value: float, epoch: int, update: int, lr: float, history: History) -> None:

@@ -144,12 +144,12 @@ def test_everything_is_float32():
 def test_summary(capsys):
     minidl.Sequential(minidl.Dense(784, 1024), minidl.ReLU(), minidl.Dense(1024, 10), minidl.LogSoftmax()).summary()
     assert capsys.readouterr().out == (
-        "layer             output       parameters\n"
-        "Dense(784, 1024)  (B, 1024)       803,840\n"
-        "ReLU()            (B, 1024)             0\n"
-        "Dense(1024, 10)   (B, 10)          10,250\n"
-        "LogSoftmax()      (B, 10)               0\n"
-        "total                             814,090\n"
+        "name         layer             output     parameters\n"
+        "dense0       Dense(784, 1024)  (B, 1024)  803,840\n"
+        "relu1        ReLU()            (B, 1024)  0\n"
+        "dense2       Dense(1024, 10)   (B, 10)    10,250\n"
+        "logsoftmax3  LogSoftmax()      (B, 10)    0\n"
+        "total                                     814,090\n"
     )
 
 

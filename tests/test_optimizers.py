@@ -70,8 +70,3 @@ def test_matrices_are_refused():
 
 def test_no_parameters_is_no_step():
     minidl.SGD().step(np.ones(0), np.ones(0))
-
-
-def test_an_optimizer_without_a_formula_says_so():
-    with pytest.raises(NotImplementedError, match="Optimizer has no update"):
-        minidl.Optimizer(0.1).step(np.ones(1), np.ones(1))

@@ -120,11 +120,11 @@ def test_divergence_keeps_the_epochs_before(small_data):
     class Bomb(minidl.SGD):
         steps = 0
 
-        def step(self, params, grads):
+        def step(self, params, grads, groups):
             self.steps += 1
             if self.steps == 20:
                 params[...] = np.nan
-            super().step(params, grads)
+            super().step(params, grads, groups)
 
     with pytest.raises(minidl.DivergedError, match="in epoch 3, at update 21") as stop:
         minidl.fit(small_model(), Bomb(0.1), small_data, small_data, epochs=5, batch_size=7)

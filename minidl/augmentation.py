@@ -1,0 +1,69 @@
+"""Augmentation: training images moved, turned and resized a little, differently each time they are seen.
+
+A digit stays the same digit when it is shifted by a pixel, but not to a dense layer, to which every pixel is a feature
+of its own. Showing it many such images teaches it what it has no way to know.
+"""
+
+import numpy as np
+
+from minidl.backend import Array, convert, to_numpy
+from minidl.checks import at_least, fraction, not_negative
+
+
+class RandomAffine:
+    """Shift, rotate and scale each image by random amounts, drawn uniformly; pass it to `minidl.fit` as ``augment``.
+
+    Every pixel of the new image looks up where it came from, and takes a weighted mean of the four pixels around that
+    point. With o the centre of the image, s the scale, R the rotation by φ and t the shift,
+
+        source = o + (1/s) Rᵀ (target − o − t)
+
+    What comes from outside the image has the value of its nearest edge.
+
+    Args:
+        shift: largest shift in pixels, along each axis and in both directions, at least 0.
+        rotation: largest angle in degrees, in both directions, at least 0.
+        scale: largest enlargement or reduction, as a fraction: 0.1 for sizes from 90 % to 110 %; from 0, below 1.
+        shape: height and width of the images, at least 1 each.
+
+    Raises:
+        TypeError, ValueError: an argument is out of its range.
+        ImportError: SciPy is missing: install minidl[augment].
+
+    Source: Simard, Steinkraus and Platt 2003, "Best practices for convolutional neural networks applied to visual
+    document analysis", section 2. The images are warped by ``scipy.ndimage.affine_transform``.
+    """
+
+    def __init__(
+        self, shift: float = 2.0, rotation: float = 10.0, scale: float = 0.1, shape: tuple[int, int] = (28, 28)
+    ):
+        self.shift = not_negative("shift", shift)
+        self.rotation = not_negative("rotation", rotation)
+        self.scale = fraction("scale", scale)
+        self.shape = (int(at_least("shape", shape[0], 1)), int(at_least("shape", shape[1], 1)))
+        try:
+            from scipy import ndimage
+        except ImportError as error:
+            raise ImportError("RandomAffine warps images with SciPy: install minidl[augment]") from error
+        self._ndimage = ndimage
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        """Return changed images for ``x``, both (B, height · width); the work is done in main memory.
+
+        Raises:
+            ValueError: the number of features is not height · width.
+        """
+        if x.ndim != 2 or x.shape[1] != self.shape[0] * self.shape[1]:
+            raise ValueError(f"x: expected images of {self.shape[0]} × {self.shape[1]} pixels, got shape {x.shape}")
+        images = to_numpy(x).reshape(-1, *self.shape)
+        warped = np.empty_like(images)
+        centre = (np.array(self.shape) - 1) / 2
+        angles = np.deg2rad(rng.uniform(-self.rotation, self.rotation, len(x)))
+        scales = rng.uniform(1 - self.scale, 1 + self.scale, len(x))
+        shifts = rng.uniform(-self.shift, self.shift, (len(x), 2))
+        for image, out, angle, scale, shift in zip(images, warped, angles, scales, shifts, strict=True):
+            cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+            back = np.array([[cos, sin], [-sin, cos]])  # (1/s) Rᵀ
+            offset = centre - back @ (centre + shift)
+            self._ndimage.affine_transform(image, back, offset, output=out, order=1, mode="nearest")
+        return convert(warped.reshape(x.shape), like=x)

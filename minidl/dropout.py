@@ -1,0 +1,59 @@
+"""Dropout: in training, units are silenced at random, so that no unit can rely on the presence of another.
+
+Every batch thus trains another, thinner network, and evaluation uses them all at once.
+"""
+
+from minidl.backend import Array, Generator, convert
+from minidl.checks import fraction
+from minidl.layers import Layer
+
+
+class Dropout(Layer):
+    """Set each value to zero with probability p, and scale the others up to make good for them.
+
+        y = x m / (1 − p)        with m = 1 with probability 1 − p, else 0
+        dx = dy m / (1 − p)
+
+    The mean of y over all m is x, and so evaluation, which returns x itself, needs no scaling. (The paper scales in
+    evaluation instead; this form is called *inverted*.)
+
+    The masks m come from a generator that `minidl.Sequential` derives from its seed. It is drawn from in main memory,
+    so that all backends have the same masks.
+
+    Args:
+        p: the probability that a value is dropped, from 0 up to but not including 1.
+
+    Raises:
+        TypeError, ValueError: ``p`` is no number, or out of its range.
+
+    Source: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting", section 4,
+    where p is the probability to keep. PyTorch: ``nn.Dropout``, with this p.
+    """
+
+    rng: Generator
+
+    def __init__(self, p: float = 0.5):
+        self.p = fraction("p", p)
+
+    def init_params(self, rng: Generator) -> None:
+        """Take a generator of its own; the weights that ``rng`` draws for other layers stay as they are without it."""
+        (self.rng,) = rng.spawn(1)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute y = x m / (1 − p), with a new mask m; in evaluation, return x."""
+        if not training:
+            return x
+        if not hasattr(self, "rng"):
+            raise RuntimeError(f"{self} has no random generator yet: make it part of a minidl.Sequential")
+        kept = self.rng.random(x.shape, dtype="float32") >= self.p
+        mask = convert(kept, like=x) / (1 - self.p)
+        self.remember(x.shape, mask)
+        return x * mask
+
+    def backward(self, dy: Array) -> Array:
+        """Compute dx = dy m / (1 − p), with the mask of the forward pass."""
+        mask: Array = self.recall(dy)
+        return dy * mask
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.p:g})"

@@ -1,0 +1,52 @@
+"""When to stop: a network that goes on learning its training set by heart gets worse on all else.
+
+The loss on data held back from training first falls, then rises. Early stopping waits for it to have risen long enough
+to believe it, and goes back to the parameters that were best.
+"""
+
+from copy import deepcopy
+
+from minidl.checks import not_negative, one_of, positive_int
+from minidl.model import Sequential
+
+COLUMNS = ("test_loss", "test_accuracy")
+
+
+class EarlyStopping:
+    """Stop once so many epochs in a row have brought no improvement, and restore the best model.
+
+    Whatever decides when to stop has been learned from. If the test set is to remain a fair judge, give `minidl.fit` in
+    its place a validation set, held back from the training images.
+
+    Args:
+        patience: epochs without improvement after which to stop, at least 1.
+        min_improvement: by how much a value must be better than the best so far to count, at least 0.
+        column: what to watch: ``"test_loss"``, lower is better, or ``"test_accuracy"``, higher is better.
+
+    Attributes:
+        best_epoch: the epoch whose model `fit` leaves behind.
+
+    Raises:
+        TypeError, ValueError: an argument is out of its range.
+
+    Source: Prechelt 1998, "Early stopping — but when?", section 2, criterion UP; Goodfellow, Bengio and Courville 2016,
+    "Deep Learning", algorithm 7.1.
+    """
+
+    def __init__(self, patience: int, min_improvement: float = 0.0, column: str = "test_loss"):
+        self.patience = positive_int("patience", patience)
+        self.min_improvement = not_negative("min_improvement", min_improvement)
+        self.column = one_of(*COLUMNS)("column", column)
+        self.best_epoch = 0
+        self._least = 0.0
+
+    def should_stop(self, model: Sequential, epoch: int, value: float) -> bool:
+        """Take note of the watched ``value`` after ``epoch``, the first being 1; tell whether to stop."""
+        badness = value if self.column == "test_loss" else -value
+        if epoch == 1 or badness < self._least - self.min_improvement:
+            self._least, self.best_epoch, self._best = badness, epoch, deepcopy(model)
+        return epoch - self.best_epoch >= self.patience
+
+    def restore_best(self, model: Sequential) -> None:
+        """Give ``model`` the parameters and buffers it had after `best_epoch`."""
+        model.copy_from(self._best)

@@ -1,0 +1,225 @@
+"""Numbers that change while training goes on: learning rates and batch sizes as functions of time.
+
+Time t is measured in epochs and is a fraction: 2.5 is halfway through the third pass over the training set. A schedule
+is then a plain function of t, the same for every batch size and for training sets of any length, and `minidl.fit` takes
+one wherever it takes a number:
+
+    fit(..., lr=cosine_restarts(0.1, cycle_length=1, cycle_mult=2))
+    fit(..., batch_size=piecewise({0: 1024, 30: 64}))
+
+The functions here make schedules. `piecewise` also joins them: every stretch may be a schedule of its own, whose time
+starts at 0 where the stretch starts.
+
+    piecewise({0: linear(0.001, 0.1, length=2), 2: cosine_restarts(0.1, cycle_length=4)})
+"""
+
+from collections.abc import Callable, Mapping
+from math import cos, floor, isfinite, pi
+from typing import TypeAlias
+
+from minidl.checks import at_least, in_order, not_negative, positive
+
+Schedule: TypeAlias = Callable[[float], float]
+
+ROUNDING = 1e-9
+"""Part of a period by which t may miss its end: 0.1 three times is a little more than 0.3."""
+
+
+def constant(value: float) -> Schedule:
+    """Return value(t) = value.
+
+    Raises:
+        ValueError: ``value`` is not above 0.
+    """
+    value = positive("value", value)
+    return lambda _t: value
+
+
+def piecewise(stretches: Mapping[float, float | Schedule]) -> Schedule:
+    """Join stretches: from each start on, what is given for it, until the next.
+
+    Args:
+        stretches: start in epochs -> a number, or a schedule that sees the time since that start. One starts at 0.
+
+    Raises:
+        ValueError: no stretch starts at 0, one starts before or never, or a number is not above 0.
+    """
+    starts = sorted(stretches)
+    if not starts or starts[0] != 0 or not isfinite(starts[-1]):
+        raise ValueError(f"stretches: expected finite starts, the first at 0, got {starts}")
+    schedules = [value if callable(value := stretches[start]) else constant(value) for start in starts]
+
+    def schedule(t: float) -> float:
+        i = max(i for i, start in enumerate(starts) if start <= t)
+        return schedules[i](t - starts[i])
+
+    return schedule
+
+
+def linear(start: float, end: float, length: float) -> Schedule:
+    """Go from ``start`` to ``end`` in ``length`` epochs along a line, and stay there; upwards it is a *warm-up*.
+
+        value(t) = start + (end − start) · min(t / length, 1)
+
+    Raises:
+        ValueError: an argument is not above 0.
+    """
+    start, end, length = positive("start", start), positive("end", end), positive("length", length)
+    return lambda t: _between(start, end, min(t / length, 1.0))
+
+
+def step_decay(initial: float, factor: float, every: float) -> Schedule:
+    """Multiply by ``factor`` after every ``every`` epochs: below 1 for a learning rate, above 1 for a batch size.
+
+        value(t) = initial · factor^⌊t / every⌋
+
+    Raises:
+        ValueError: an argument is not above 0.
+    """
+    initial, factor, every = positive("initial", initial), positive("factor", factor), positive("every", every)
+    return lambda t: initial * factor ** floor(t / every + ROUNDING)
+
+
+def exponential_decay(initial: float, factor: float) -> Schedule:
+    """Multiply by ``factor`` an epoch, smoothly.
+
+        value(t) = initial · factor^t
+
+    Raises:
+        ValueError: an argument is not above 0.
+    """
+    initial, factor = positive("initial", initial), positive("factor", factor)
+    return lambda t: initial * factor**t
+
+
+def triangular(base_lr: float, max_lr: float, step_size: float) -> Schedule:
+    """Swing between two rates along lines, up for ``step_size`` epochs and down for as many: a cyclical learning rate.
+
+        cycle = ⌊1 + t / 2s⌋        x = |t / s − 2 cycle + 1|
+        value(t) = base + (max − base) · max(0, 1 − x)
+
+    Args:
+        base_lr: the lower rate, above 0.
+        max_lr: the upper rate, not below the lower.
+        step_size: s, half a cycle, in epochs; the paper advises 2 to 10.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: Smith 2017, "Cyclical learning rates for training neural networks", section 3.1, where t counts iterations.
+    """
+    return _cyclical(base_lr, max_lr, step_size, lambda _t, _cycle: 1.0)
+
+
+def triangular2(base_lr: float, max_lr: float, step_size: float) -> Schedule:
+    """Swing as `triangular` does, half as high in each cycle as in the one before: (max − base) / 2^(cycle − 1).
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: Smith 2017, section 3.2.
+    """
+    return _cyclical(base_lr, max_lr, step_size, lambda _t, cycle: 0.5 ** (cycle - 1))
+
+
+def exp_range(base_lr: float, max_lr: float, step_size: float, gamma: float) -> Schedule:
+    """Swing as `triangular` does, under an exponential that falls: (max − base) · γ^t.
+
+    Args:
+        base_lr: the lower rate, above 0.
+        max_lr: the upper rate, not below the lower.
+        step_size: half a cycle, in epochs.
+        gamma: γ, above 0 and at most 1: what is left of the height after an epoch. (In the paper, after an iteration.)
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: Smith 2017, section 3.2.
+    """
+    if positive("gamma", gamma) > 1:
+        raise ValueError(f"gamma: expected a number above 0 and at most 1, got {gamma!r}")
+    return _cyclical(base_lr, max_lr, step_size, lambda t, _cycle: gamma**t)
+
+
+def cosine_restarts(max_lr: float, min_lr: float = 0.0, cycle_length: float = 1.0, cycle_mult: float = 1.0) -> Schedule:
+    """Fall along half a cosine, jump back up, and fall again: stochastic gradient descent with warm restarts.
+
+        value(t) = η_min + ½ (η_max − η_min) (1 + cos(π T_cur / T_i))        T_{i+1} = cycle_mult · T_i
+
+    T_cur is the time since the last restart, T_i the length of this cycle. The restart is warm because the parameters
+    stay where they are: only the rate jumps.
+
+    Args:
+        max_lr: η_max, above 0.
+        min_lr: η_min, from 0 to ``max_lr``. It is approached and never reached, since the next cycle starts there.
+        cycle_length: T_0, the length of the first cycle in epochs.
+        cycle_mult: how many times as long each cycle is as the one before, at least 1.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: Loshchilov and Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", equation 5. The names of
+    the last two arguments are fast.ai's. PyTorch: ``CosineAnnealingWarmRestarts``.
+    """
+    max_lr, min_lr = positive("max_lr", max_lr), not_negative("min_lr", min_lr)
+    in_order("min_lr", min_lr, "max_lr", max_lr)
+    cycle_length, cycle_mult = positive("cycle_length", cycle_length), at_least("cycle_mult", cycle_mult, 1)
+
+    def schedule(t: float) -> float:
+        start, length = 0.0, cycle_length
+        while t >= start + length * (1 - ROUNDING):
+            start, length = start + length, length * cycle_mult
+        return _between(min_lr, max_lr, 0.5 * (1 + cos(pi * max(t - start, 0) / length)))
+
+    return schedule
+
+
+def one_cycle(max_lr: float, length: float, base_factor: float = 0.1, final_factor: float = 0.001) -> Schedule:
+    """Go up to ``max_lr`` and down again once, each for 45 % of the time, and die away in the remaining 10 %.
+
+    Args:
+        max_lr: the highest rate, above 0.
+        length: of the whole, in epochs; make it that of the training.
+        base_factor: start and end of the cycle, as a part of ``max_lr``.
+        final_factor: end of the last stretch, as a part of ``max_lr``.
+
+    Raises:
+        ValueError: an argument is not above 0, or a factor is above 1.
+
+    Source: Smith 2018, "A disciplined approach to neural network hyper-parameters", section 4.1. PyTorch's
+    ``OneCycleLR`` rises for 30 % of the time and falls for the rest, along cosines.
+    """
+    max_lr, length = positive("max_lr", max_lr), positive("length", length)
+    base_lr, final_lr = positive("base_factor", base_factor) * max_lr, positive("final_factor", final_factor) * max_lr
+    in_order("base_factor", base_factor, "1", 1)
+    in_order("final_factor", final_factor, "1", 1)
+    rise, tail = 0.45 * length, 0.1 * length
+    return piecewise(
+        {
+            0: linear(base_lr, max_lr, rise),
+            rise: linear(max_lr, base_lr, rise),
+            2 * rise: linear(base_lr, final_lr, tail),
+        }
+    )
+
+
+def _cyclical(base_lr: float, max_lr: float, step_size: float, height: Callable[[float, int], float]) -> Schedule:
+    """Return a triangle wave whose peaks are ``height(t, cycle)`` of the way from ``base_lr`` to ``max_lr``."""
+    base_lr, max_lr, step_size = (
+        positive("base_lr", base_lr),
+        positive("max_lr", max_lr),
+        positive("step_size", step_size),
+    )
+    in_order("base_lr", base_lr, "max_lr", max_lr)
+
+    def schedule(t: float) -> float:
+        cycle = floor(1 + t / (2 * step_size))
+        x = abs(t / step_size - 2 * cycle + 1)
+        return _between(base_lr, max_lr, max(0.0, 1 - x) * height(t, cycle))
+
+    return schedule
+
+
+def _between(start: float, end: float, way: float) -> float:
+    """Return the point that lies ``way`` from ``start`` to ``end``: exactly ``start`` at 0, exactly ``end`` at 1."""
+    return (1 - way) * start + way * end
