@@ -82,6 +82,22 @@ class Layer:
         for name in self.buffers:
             setattr(self, name, convert(getattr(self, name), like=params))
 
+    def check_input(self, x: Array) -> None:
+        """Refuse an input that does not fit the parameters.
+
+        Raises:
+            RuntimeError: the layer has no parameters yet.
+            ValueError: ``x`` is not (B, in_features).
+            TypeError: ``x`` has another dtype than the parameters.
+        """
+        param = getattr(self, next(iter(self.param_shapes())), None)
+        if param is None:
+            raise RuntimeError(f"{self} has no parameters yet: make it part of a minidl.Sequential")
+        if x.ndim != 2 or x.shape[1] != self.in_features:
+            raise ValueError(f"x: {self} expects shape (batch size, {self.in_features}), got {x.shape}")
+        if x.dtype != param.dtype:
+            raise TypeError(f"x: {self} computes in {param.dtype}, got {x.dtype}; convert with x.astype(...)")
+
     def remember(self, y_shape: tuple[int, ...], memory: Any) -> None:
         """Keep ``memory`` for the backward pass, and the shape of y to check dy against."""
         self._memory = (y_shape, memory)
@@ -154,7 +170,7 @@ class Dense(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = x W + b."""
-        self._check(x)
+        self.check_input(x)
         y: Array = x @ self.W  # (B, D) @ (D, H) -> (B, H)
         y += self.b  # (H,), added to every row
         if training:
@@ -172,14 +188,6 @@ class Dense(Layer):
         x = self.recall(dy)
         array_module(x).matmul(x.T, dy, out=self.dW)  # (D, B) @ (B, H) -> (D, H)
         dy.sum(axis=0, out=self.db)  # (B, H) -> (H,)
-
-    def _check(self, x: Array) -> None:
-        if not hasattr(self, "W"):
-            raise RuntimeError(f"{self} has no parameters yet: make it part of a minidl.Sequential")
-        if x.ndim != 2 or x.shape[1] != self.in_features:
-            raise ValueError(f"x: {self} expects shape (batch size, {self.in_features}), got {x.shape}")
-        if x.dtype != self.W.dtype:
-            raise TypeError(f"x: {self} computes in {self.W.dtype}, got {x.dtype}; convert with x.astype(...)")
 
     def __repr__(self) -> str:
         return f"Dense({self.in_features}, {self.out_features})"

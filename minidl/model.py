@@ -37,8 +37,8 @@ class Sequential:
         grads: their gradients, (n,), valid after `backward`.
 
     Raises:
-        ValueError: no layer, one layer in two places, neighbours whose numbers of features differ, an unknown dtype or
-            backend.
+        ValueError: no layer, one layer in two places or in two models, neighbours whose numbers of features differ, an
+            unknown dtype or backend.
         TypeError: something that is no `Layer`.
     """
 
@@ -52,6 +52,9 @@ class Sequential:
         self.in_features, self.out_features = _check_chain(layers)
         dtype = float_type("dtype", dtype)
         get_backend(backend)
+        for i, layer in enumerate(layers):
+            if any(hasattr(layer, name) for name in layer.param_shapes()):
+                raise ValueError(f"layers: {layer} at position {i} already belongs to a model; make a new one")
         rng = np.random.default_rng(seed)
         self.layers = layers
         size = sum(map(_size, layers))

@@ -6,8 +6,6 @@ gathers moving averages of mean and variance, which evaluation uses in their pla
 closely or slowly is set by their *decay*, a suspect in claim D3 of the sources.
 """
 
-from collections.abc import Iterator
-
 from minidl.backend import Array, Generator, array_module
 from minidl.checks import fraction, positive, positive_int
 from minidl.layers import Layer
@@ -81,6 +79,7 @@ class BatchNorm(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y from x, both (B, D)."""
+        self.check_input(x)
         xp = array_module(x)
         if not training:
             y: Array = self.gamma * (x - self.moving_mean) / xp.sqrt(self.moving_var + self.eps) + self.beta
@@ -91,7 +90,8 @@ class BatchNorm(Layer):
             var = ((x[part] - mean) ** 2).mean(axis=0)
             std.append(xp.sqrt(var + self.eps))
             x_hat[part] = (x[part] - mean) / std[-1]
-            self._move_averages(mean, var, part.stop - part.start)
+            if not self.frozen:
+                self._move_averages(mean, var, part.stop - part.start)
         y = self.gamma * x_hat + self.beta
         self.remember(y.shape, (x_hat, std))
         return y
@@ -108,17 +108,15 @@ class BatchNorm(Layer):
             dx[part] = (d - d.mean(axis=0) - h * (d * h).mean(axis=0)) / std_of_part
         return dx
 
-    def _parts(self, samples: int) -> Iterator[slice]:
-        """Yield the parts of a batch that are normalised together."""
+    def _parts(self, samples: int) -> list[slice]:
+        """Return the parts of a batch that are normalised together."""
         size = self.ghost_size or samples
-        for start in range(0, samples, size):
-            part = slice(start, min(start + size, samples))
-            if part.stop - part.start < 2:
-                raise ValueError(
-                    f"x: {self} cannot normalise a single sample, and a batch of {samples} leaves one; "
-                    "choose a batch size, or ghost size, without a remainder of 1"
-                )
-            yield part
+        if samples % size == 1 or size == 1:
+            raise ValueError(
+                f"x: {self} cannot normalise a single sample, and a batch of {samples} leaves one; "
+                "choose a batch size, or ghost size, without a remainder of 1"
+            )
+        return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
 
     def _move_averages(self, mean: Array, var: Array, samples: int) -> None:
         unbiased = var * (samples / (samples - 1))

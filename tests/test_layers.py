@@ -12,18 +12,24 @@ LAYERS = {
     "Dense": lambda features, out: minidl.Dense(features, out),
     "ReLU": lambda features, out: minidl.ReLU(),
     "LogSoftmax": lambda features, out: minidl.LogSoftmax(),
+    "BatchNorm": lambda features, out: minidl.BatchNorm(features, eps=0.1),
+    "BatchNorm, ghosts": lambda features, out: minidl.BatchNorm(features, eps=0.1, ghost_size=2),
+    "Dropout": lambda features, out: minidl.Dropout(0.4),
 }
 every_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 
 
 def bound(layer, params):
-    """Return ``layer`` with its parameters in ``params``."""
+    """Return ``layer`` with its parameters in ``params``, and the random numbers that every layer here has."""
     layer.bind(params, np.full_like(params, np.nan))  # a gradient that is not written stays visible
+    if isinstance(layer, minidl.Dropout):
+        layer.rng = np.random.default_rng(1)
     return layer
 
 
 def setup(make, batch, features, out, seed):
-    """Return a layer factory with parameters, an input away from ReLU's kink, and a random upstream gradient."""
+    """Return a layer, its random parameters, an input away from ReLU's kink, and a random upstream gradient."""
+    batch *= 2  # batch normalisation takes at least two samples, and ghosts of two
     rng = np.random.default_rng(seed)
     layer = make(features, out)
     params = rng.normal(size=sum(np.prod(shape, dtype=int) for shape in layer.param_shapes().values()))
@@ -38,10 +44,10 @@ def test_gradients(make, batch, features, out, seed):
     layer, params, x, dy = setup(make, batch, features, out, seed)
 
     def of_x(x):
-        return (dy * bound(make(features, out), params.astype(x.dtype)).forward(x)).sum()
+        return (dy * bound(make(features, out), params.astype(x.dtype)).forward(x, training=True)).sum()
 
     def of_params(params):
-        return (dy * bound(make(features, out), params).forward(x.astype(params.dtype))).sum()
+        return (dy * bound(make(features, out), params).forward(x.astype(params.dtype), training=True)).sum()
 
     layer.forward(x, training=True)
     dx = layer.backward(dy)

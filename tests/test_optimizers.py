@@ -1,66 +1,284 @@
+import json
+from math import sqrt
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl
-from minidl import optimizers
+from minidl import Adagrad, Adam, Group, Momentum, Nesterov, RMSprop, optimizers
+
+SEEDS = st.integers(0, 2**32 - 1)
+RATES = st.lists(st.floats(1e-4, 1), min_size=10, max_size=15)
 
 
-@given(st.lists(st.floats(1e-4, 10), min_size=10, max_size=15), st.integers(0, 2**32 - 1))
-def test_sgd_against_its_definition(rates, seed):
-    rng = np.random.default_rng(seed)
-    w = rng.normal(size=4)
-    expected = list(w)
-    optimizer = minidl.SGD(lr=1.0)
+# The papers' algorithms, one parameter at a time, in plain Python floats and in the papers' own order of operations.
+
+
+def sgd(w, gradient, rates):
     for rate in rates:
-        g = rng.normal(size=4)
+        w = w - rate * gradient(w)
+        yield w
+
+
+def momentum(w, gradient, rates, gamma=0.9):
+    """Sutskever et al. 2013, equations 1 and 2: their velocity points downhill."""
+    v = 0.0
+    for rate in rates:
+        v = gamma * v - rate * gradient(w)
+        w = w + v
+        yield w
+
+
+def momentum_with_the_rate_outside(w, gradient, rates, gamma=0.9):
+    buffer = 0.0
+    for rate in rates:
+        buffer = gamma * buffer + gradient(w)
+        w = w - rate * buffer
+        yield w
+
+
+def nesterov(w, gradient, rates, gamma=0.9):
+    """Sutskever et al. 2013, equations 3 and 4; yields the point ahead, where the next gradient will be taken."""
+    theta, v = w, 0.0
+    for rate in rates:
+        v = gamma * v - rate * gradient(theta + gamma * v)
+        theta = theta + v
+        yield theta + gamma * v
+
+
+def adagrad(w, gradient, rates, delta=1e-10):
+    """Duchi et al. 2011, figure 1: s is the norm of all gradients so far."""
+    seen = []
+    for rate in rates:
+        seen.append(gradient(w))
+        w = w - rate * seen[-1] / (delta + sqrt(sum(g**2 for g in seen)))
+        yield w
+
+
+def rmsprop(w, gradient, rates, rho=0.9, eps=1e-8):
+    """Hinton's lecture 6e."""
+    mean_square = 0.0
+    for rate in rates:
+        g = gradient(w)
+        mean_square = rho * mean_square + (1 - rho) * g**2
+        w = w - rate * g / (sqrt(mean_square) + eps)
+        yield w
+
+
+def adam(w, gradient, rates, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Kingma and Ba 2015, algorithm 1."""
+    m = v = 0.0
+    t = 0
+    for alpha in rates:
+        t = t + 1
+        g = gradient(w)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        w = w - alpha * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
+        yield w
+
+
+PAPERS = {
+    "SGD": (minidl.SGD, {}, sgd),
+    "Momentum": (Momentum, {}, momentum),
+    "Momentum, 0.5": (Momentum, {"gamma": 0.5}, lambda w, g, r: momentum(w, g, r, 0.5)),
+    "Momentum, pytorch": (Momentum, {"form": "pytorch"}, momentum_with_the_rate_outside),
+    "Nesterov": (Nesterov, {}, nesterov),
+    "Nesterov, 0.5": (Nesterov, {"gamma": 0.5}, lambda w, g, r: nesterov(w, g, r, 0.5)),
+    "Adagrad": (Adagrad, {}, adagrad),
+    "Adagrad, 0.1": (Adagrad, {"eps": 0.1}, lambda w, g, r: adagrad(w, g, r, 0.1)),
+    "RMSprop": (RMSprop, {}, rmsprop),
+    "RMSprop, 0.5": (RMSprop, {"rho": 0.5, "eps": 0.1}, lambda w, g, r: rmsprop(w, g, r, 0.5, 0.1)),
+    "Adam": (Adam, {}, adam),
+    "Adam, 0.5": (Adam, {"beta1": 0.5, "beta2": 0.6, "eps": 0.1}, lambda w, g, r: adam(w, g, r, 0.5, 0.6, 0.1)),
+}
+every_optimizer = pytest.mark.parametrize(
+    ("make", "options"), [(make, options) for make, options, _ in PAPERS.values()], ids=PAPERS
+)
+
+
+def slope(w):
+    """A gradient that depends on where the steps before have led, and that stays bounded."""
+    return np.sin(w) + 0.3
+
+
+@pytest.mark.parametrize(("make", "options", "paper"), PAPERS.values(), ids=PAPERS)
+@given(rates=RATES, seed=SEEDS)
+def test_against_the_paper(make, options, paper, rates, seed):
+    w = np.random.default_rng(seed).uniform(-1.5, 1.5, 3)
+    expected = np.array([list(paper(float(start), slope, rates)) for start in w])  # (parameters, steps)
+    optimizer = make(lr=1.0, **options)
+    for step, rate in enumerate(rates):
         optimizer.lr = rate
-        optimizer.step(w, g)
-        expected = [e - rate * d for e, d in zip(expected, g, strict=True)]
-    np.testing.assert_array_equal(w, expected)
+        optimizer.step(w, slope(w))
+        np.testing.assert_allclose(w, expected[:, step], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [1, 7, 8, 9, 40])
-def test_blocks_change_nothing(monkeypatch, size):
+RECORDED = json.loads((Path(__file__).parent / "data" / "pytorch_optimizers.json").read_text())
+LIKE_PYTORCH = {
+    "SGD": lambda: minidl.SGD(),
+    "SGD, L2": lambda: minidl.SGD(weight_decay=0.1),
+    "momentum": lambda: Momentum(form="pytorch"),
+    "momentum, L2": lambda: Momentum(gamma=0.8, form="pytorch", weight_decay=0.1),
+    "Nesterov, constant rate": lambda: Nesterov(),
+    "Adagrad": lambda: Adagrad(),
+    "RMSprop": lambda: RMSprop(),
+    "Adam": lambda: Adam(),
+    "Adam, L2": lambda: Adam(beta1=0.8, beta2=0.99, weight_decay=0.1),
+    "AdamW": lambda: Adam(weight_decay=0.1, decoupled=True),
+}
+
+
+@pytest.mark.parametrize("name", RECORDED["steps"])
+def test_against_recorded_steps_of_pytorch(name):
+    w, optimizer = np.array(RECORDED["start"]), LIKE_PYTORCH[name]()
+    steps = zip(RECORDED["rates"][name], RECORDED["gradients"], RECORDED["steps"][name], strict=True)
+    for rate, gradient, expected in steps:
+        optimizer.lr = rate
+        optimizer.step(w, np.array(gradient))
+        np.testing.assert_allclose(w, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("form", "expected"), [("classical", -0.200), ("pytorch", -0.119)])
+def test_witness_of_the_two_forms_of_momentum(form, expected):
+    w, optimizer = np.zeros(1), Momentum(lr=0.1, gamma=0.9, form=form)
+    optimizer.step(w, np.ones(1))
+    optimizer.lr = 0.01
+    optimizer.step(w, np.ones(1))
+    assert w[0] == pytest.approx(expected, abs=1e-15)
+
+
+def test_the_first_step_of_adam_is_the_rate():
+    w = np.zeros(3)
+    Adam(lr=0.01).step(w, np.array([1e-3, -5.0, 2e4]))
+    np.testing.assert_allclose(w, [-0.01, 0.01, -0.01], rtol=1e-4)
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_weight_decay_of_sgd_shrinks_weights_alike_in_both_ways(decoupled):
+    w = np.array([1.0, -2.0])
+    minidl.SGD(lr=0.5, weight_decay=0.1, decoupled=decoupled).step(w, np.array([0.2, 0.0]))
+    np.testing.assert_allclose(w, [1 - 0.5 * (0.2 + 0.1), -2 + 0.5 * 0.2])
+
+
+def test_decoupled_decay_of_adam_is_not_divided_by_the_root():
+    w = np.array([10.0])
+    Adam(lr=0.1, weight_decay=0.5, decoupled=True).step(w, np.zeros(1))
+    np.testing.assert_allclose(w, [10 - 0.1 * 0.5 * 10])
+    w = np.array([10.0])
+    Adam(lr=0.1, weight_decay=0.5).step(w, np.zeros(1))
+    np.testing.assert_allclose(w, [10 - 0.1])
+
+
+@every_optimizer
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_biases_can_be_left_out_of_weight_decay(make, options, decoupled):
+    groups = [Group(slice(0, 2)), Group(slice(2, 4), biases=True)]
+    g = np.array([0.5, 0.1, 0.5, 0.1])
+    plain, decayed, spared = np.ones(4), np.ones(4), np.ones(4)
+    make(**options).step(plain, g, groups)
+    make(weight_decay=0.1, decoupled=decoupled, **options).step(decayed, g, groups)
+    make(weight_decay=0.1, decoupled=decoupled, decay_biases=False, **options).step(spared, g, groups)
+    np.testing.assert_array_equal(spared[2:], plain[2:])
+    np.testing.assert_array_equal(spared[:2], decayed[:2])
+    if decoupled:  # otherwise the first step of an adaptive formula hides the size of the gradient
+        assert (decayed < plain).all()
+
+
+@every_optimizer
+def test_groups_have_their_own_rates_and_the_rest_stays(make, options):
     rng = np.random.default_rng(0)
-    w, g = rng.normal(size=size), rng.normal(size=size)
-    whole, blocks = w.copy(), w.copy()
-    minidl.SGD(0.3).step(whole, g)
-    monkeypatch.setattr(optimizers, "BLOCK", 8)
-    minidl.SGD(0.3).step(blocks, g)
-    np.testing.assert_array_equal(blocks, whole)
-    assert (whole != w).all()
+    w, slow, whole = (np.ones(9) for _ in range(3))
+    groups = [Group(slice(0, 3)), Group(slice(5, 9), lr_scale=0.1)]
+    grouped, scaled, plain = (make(lr=lr, weight_decay=0.1, **options) for lr in (0.5, 0.05, 0.5))
+    for _ in range(4):
+        g = rng.normal(size=9)
+        grouped.step(w, g, groups)
+        scaled.step(slow, g)
+        plain.step(whole, g)
+    np.testing.assert_array_equal(w[:3], whole[:3])
+    np.testing.assert_array_equal(w[3:5], np.ones(2))
+    np.testing.assert_allclose(w[5:], slow[5:], rtol=1e-15)
 
 
-def test_a_rate_of_zero_changes_nothing():
+def test_no_group_is_no_change():
     w = np.ones(3)
-    optimizer = minidl.SGD(0.1)
+    Adam().step(w, np.ones(3), groups=[])
+    np.testing.assert_array_equal(w, np.ones(3))
+
+
+@every_optimizer
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 40])
+def test_blocks_change_nothing(monkeypatch, make, options, size):
+    rng = np.random.default_rng(0)
+    whole, optimizer = rng.normal(size=size), make(**options)
+    blocks, in_blocks = whole.copy(), make(**options)
+    for g in rng.normal(size=(3, size)):
+        with monkeypatch.context() as patch:
+            optimizer.step(whole, g)
+            patch.setattr(optimizers, "BLOCK", 8)
+            in_blocks.step(blocks, g)
+    np.testing.assert_array_equal(blocks, whole)
+
+
+@every_optimizer
+def test_float32_stays_float32_and_gradients_stay_as_they_are(make, options):
+    w, g = np.ones(3, "float32"), np.full(3, 0.5, "float32")
+    optimizer = make(lr=np.float64(0.1), weight_decay=np.float64(0.1), **options)
+    optimizer.step(w, g)
+    optimizer.step(w, g)
+    np.testing.assert_array_equal(g, np.full(3, 0.5, "float32"))
+    for vector in (w, *optimizer.state.values()):
+        assert vector.dtype == np.float32
+
+
+@every_optimizer
+def test_a_rate_of_zero_changes_nothing(make, options):
+    w = np.ones(3)
+    optimizer = make(weight_decay=0.1, decoupled=True, **options)
     optimizer.lr = 0.0
     optimizer.step(w, np.ones(3))
     np.testing.assert_array_equal(w, np.ones(3))
 
 
-@pytest.mark.parametrize("lr", [0, -0.1, float("nan"), float("inf")])
-def test_rates_out_of_range(lr):
-    with pytest.raises(ValueError, match="lr: expected a finite number above 0"):
-        minidl.SGD(lr)
+DOMAINS = {
+    "lr": (positive := (0, -0.1, float("nan"), float("inf"))),
+    "eps": positive,
+    "weight_decay": (-1e-9, float("nan"), float("inf")),
+    "gamma": (outside := (-0.1, 1, 1.5, float("nan"))),
+    "rho": outside,
+    "beta1": outside,
+    "beta2": outside,
+    "form": ("nesterov", None),
+}
 
 
-@pytest.mark.parametrize("lr", ["0.1", None, [0.1]])
-def test_rates_that_are_no_numbers(lr):
-    with pytest.raises(TypeError, match="lr: expected a number"):
-        minidl.SGD(lr)
+@pytest.mark.parametrize("make", [minidl.SGD, Momentum, Nesterov, Adagrad, RMSprop, Adam])
+def test_arguments_out_of_their_domain_are_refused_by_name(make):
+    names = [name for name in DOMAINS if name in make.__dataclass_fields__]
+    assert {"lr", "weight_decay"} <= set(names)
+    for name in names:
+        for value in DOMAINS[name]:
+            with pytest.raises(ValueError, match=f"^{name}: expected .*, got {value!r}$"):
+                make(**{name: value})
+        if name != "form":
+            for value in ("0.1", [0.1], None):
+                with pytest.raises(TypeError, match=f"^{name}: expected a number"):
+                    make(**{name: value})
 
 
 @pytest.mark.parametrize(
     "grads", [np.ones(2), np.ones((3, 1)), np.ones(3, "float32")], ids=["length", "dimensions", "dtype"]
 )
 def test_arrays_that_do_not_fit(grads):
-    params = np.ones(3)
+    params, optimizer = np.ones(3), Adam()
     with pytest.raises(ValueError, match="params, grads: expected two vectors of equal length and dtype"):
-        minidl.SGD().step(params, grads)
+        optimizer.step(params, grads)
     np.testing.assert_array_equal(params, np.ones(3))
+    assert (optimizer.t, optimizer.state) == (0, {})
 
 
 def test_matrices_are_refused():
@@ -68,5 +286,14 @@ def test_matrices_are_refused():
         minidl.SGD().step(np.ones((2, 2)), np.ones((2, 2)))
 
 
+@pytest.mark.parametrize("other", [np.ones(4), np.ones(3, "float32")])
+def test_an_optimizer_with_state_serves_one_model(other):
+    optimizer = Momentum()
+    optimizer.step(np.ones(3), np.ones(3))
+    with pytest.raises(ValueError, match=r"params: Momentum has made steps on \(3,\) float64"):
+        optimizer.step(other, other)
+    assert optimizer.t == 1
+
+
 def test_no_parameters_is_no_step():
-    minidl.SGD().step(np.ones(0), np.ones(0))
+    Adam().step(np.ones(0), np.ones(0))

@@ -206,3 +206,98 @@ def test_one_seed_for_everything():
     history = minidl.fit(model, minidl.SGD(0.5), data, data, epochs=150, batch_size=5, seed=0)
     assert history.train_accuracy[-1] == 1.0  # a sound engine can learn 20 samples by heart
     assert history.train_loss[-1] < 0.1
+
+
+def test_a_schedule_sets_the_rate_before_every_update(small_data):
+    rates = []
+
+    class Spy(minidl.SGD):
+        def step(self, params, grads, groups):
+            rates.append(self.lr)
+            super().step(params, grads, groups)
+
+    history = minidl.fit(
+        small_model(), Spy(), small_data, small_data, epochs=2, batch_size=24, lr=lambda t: 0.1 + t, seed=0
+    )
+    assert rates == pytest.approx([0.1 + t for t in (0, 0.4, 0.8, 1, 1.4, 1.8)])
+    assert history.lr == [0.1, 1.1]
+
+
+def test_a_constant_schedule_is_the_number(small_data):
+    _, by_number = train_small(small_data, lr=0.1, batch_size=7)
+    model = small_model()
+    by_schedule = minidl.fit(
+        model,
+        minidl.SGD(5.0),
+        small_data,
+        small_data,
+        epochs=3,
+        batch_size=minidl.constant(7),
+        lr=minidl.constant(0.1),
+        seed=0,
+    )
+    assert numbers(by_schedule) == numbers(by_number)
+
+
+def test_the_batch_size_can_grow(small_data):
+    sizes = []
+
+    def note(x, rng):
+        sizes.append(len(x))
+        return x
+
+    _, history = train_small(small_data, minidl.piecewise({0: 20, 1: 60, 2.5: 15}), augment=note)
+    assert sizes == [20, 20, 20, 60, 60]  # the batch of the third epoch is taken before half of it has passed
+    assert history.batch_size == [20, 60, 60]
+    assert history.updates == [3, 4, 5]
+
+
+def test_the_batch_size_can_change_within_an_epoch(small_data):
+    sizes = []
+
+    def note(x, rng):
+        sizes.append(len(x))
+        return x
+
+    train_small(small_data, minidl.piecewise({0: 15, 0.5: 30}), epochs=1, augment=note)
+    assert sizes == [15, 15, 30]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schedule": lambda t: 0.1 - 0.05 * t}, r"lr after 2 epochs: expected a finite number above 0, got 0\.0"),
+        ({"schedule": lambda t: float("nan") if t > 2.5 else 0.1}, r"lr after 2\.\d+ epochs: .* got nan"),
+        ({"batch_size": lambda t: 61 if t >= 1 else 60}, "batch_size: expected 1 to 60, got 61"),
+        ({"batch_size": lambda t: 10 - 10 * (t >= 1)}, "batch_size after 1 epochs: expected a finite number above 0"),
+        ({"batch_size": lambda t: float("nan")}, "batch_size after 0 epochs: "),
+        ({"batch_size": lambda t: 0.3}, "batch_size: expected 1 to 60, got 0"),
+    ],
+)
+def test_schedules_are_checked_for_the_whole_training_before_it_starts(small_data, options, message):
+    model, optimizer = small_model(), minidl.SGD()
+    before = model.params.copy()
+    with pytest.raises(ValueError, match=message):
+        minidl.fit(
+            model,
+            optimizer,
+            small_data,
+            small_data,
+            epochs=3,
+            batch_size=options.get("batch_size", 7),
+            lr=options.get("schedule"),
+        )
+    np.testing.assert_array_equal(model.params, before)
+    assert (optimizer.t, optimizer.lr) == (0, 0.01)
+
+
+def test_a_function_after_each_epoch_can_stop(small_data):
+    seen = []
+
+    def after_epoch(model, history):
+        seen.append((type(model), len(history)))
+        return "stop" if len(history) == 2 else None
+
+    _, history = train_small(small_data, epochs=5, after_epoch=after_epoch)
+    assert seen == [(minidl.Sequential, 1), (minidl.Sequential, 2)]
+    assert history.epoch == [1, 2]
