@@ -27,6 +27,9 @@ import minidl
 
 matplotlib.use("Agg")  # draws into files, and needs no screen
 
+NBSP = "\N{NO-BREAK SPACE}"
+"""Keeps a number and its unit on one line."""
+
 Curves: TypeAlias = NDArray[np.float64]
 """A column of several histories: (seeds, epochs)."""
 
@@ -144,8 +147,8 @@ def claim(identity: str, claimed: str, measured: str, held: bool | None) -> dict
 def percent(fractions: Curves) -> str:
     """Format one number per seed as mean ± standard deviation (of the sample, n − 1), in per cent."""
     if len(fractions) == 1:
-        return f"{100 * fractions[0]:.2f} %"
-    return f"{100 * fractions.mean():.2f} ± {100 * fractions.std(ddof=1):.2f} %"
+        return f"{100 * fractions[0]:.2f}{NBSP}%"
+    return f"{100 * fractions.mean():.2f}{NBSP}±{NBSP}{100 * fractions.std(ddof=1):.2f}{NBSP}%"
 
 
 def print_claims(claims: list[dict[str, str]]) -> None:

@@ -12,6 +12,13 @@ settings.register_profile("deep", max_examples=10_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
+def pytest_collection_modifyitems(items):
+    if minidl.get_backend("auto") is np:
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="no CuPy with a GPU here"))
+
+
 @pytest.fixture(scope="session")
 def mnist():
     return minidl.load_mnist()

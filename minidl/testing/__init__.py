@@ -1,0 +1,23 @@
+"""Proving layers: gradients measured without backpropagation, and one call that checks a whole layer.
+
+    from minidl.testing import check_layer
+    check_layer(MyLayer)
+
+`minidl.testing.strategies`, which needs Hypothesis, draws batches, labels, networks and optimisers for property tests.
+"""
+
+from minidl.testing.contract import ContractError, away_from_zero, check_layer
+from minidl.testing.gradients import GradientError, check_gradients, complex_step_gradient, numerical_gradient
+from minidl.testing.strict_backend import StrictArray, strict_backend
+
+__all__ = [
+    "ContractError",
+    "GradientError",
+    "StrictArray",
+    "away_from_zero",
+    "check_gradients",
+    "check_layer",
+    "complex_step_gradient",
+    "numerical_gradient",
+    "strict_backend",
+]

@@ -1,0 +1,555 @@
+"""The checker itself: right layers pass it, and a zoo of wrong ones does not."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minidl
+from minidl import BatchNorm, Dense, Dropout, Layer, LogSoftmax, NLLLoss, ReLU
+from minidl.testing import (
+    ContractError,
+    GradientError,
+    check_gradients,
+    check_layer,
+    complex_step_gradient,
+    numerical_gradient,
+)
+from minidl.testing.gradients import likely_cause
+
+
+class Tanh(Layer):
+    """A reader's own layer."""
+
+    def forward(self, x, training=False):
+        y = minidl.array_module(x).tanh(x)
+        if training:
+            self.remember(y.shape, y)
+        return y
+
+    def backward(self, dy):
+        y = self.recall(dy)
+        return dy * (1 - y * y)
+
+
+class LeakyReLU(Layer):
+    """Another one, with an argument."""
+
+    def __init__(self, slope=0.1):
+        self.slope = slope
+
+    def forward(self, x, training=False):
+        slope = (x > 0) + self.slope * (x <= 0)
+        if training:
+            self.remember(x.shape, minidl.backend.convert(slope, like=x))
+        return x * minidl.backend.convert(slope, like=x)
+
+    def backward(self, dy):
+        return dy * self.recall(dy)
+
+
+RIGHT = {
+    "Dense": lambda: Dense(4, 3),
+    "Dense, one by one": lambda: Dense(1, 1),
+    "ReLU": ReLU,
+    "LogSoftmax": LogSoftmax,
+    "BatchNorm": lambda: BatchNorm(3),
+    "BatchNorm, ghosts": lambda: BatchNorm(3, ghost_size=7),
+    "Dropout": lambda: Dropout(0.4),
+    "Tanh": Tanh,
+    "LeakyReLU": LeakyReLU,
+}
+
+
+@pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_right_layers_pass(make, seed):
+    check_layer(make, examples=1, seed=seed)
+
+
+@pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT)
+def test_differences_agree_with_complex_steps(make):
+    check_layer(make, examples=3, method="differences")
+
+
+# The zoo. Every layer is right but for one mistake, made in practice or easily made.
+
+
+class WrongSign(Dense):
+    def backward(self, dy):
+        return -super().backward(dy)
+
+
+class WrongSignOfBias(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.db *= -1
+
+
+class TransposedInput(Dense):
+    def backward(self, dy):
+        self.backward_params(dy)
+        return dy @ self.W
+
+
+class TransposedWeights(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.dW[...] = self.dW.T.copy()
+
+
+class MeanForSum(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.dW /= len(dy)
+
+
+class MeanBias(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.db /= len(dy)
+
+
+class SumTimesBatch(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.dW *= len(dy)
+
+
+class BiasOfFirstSample(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.db[...] = dy[0]
+
+
+class ForgottenBias(Dense):
+    def backward_params(self, dy):
+        x = self.recall(dy)
+        self.dW[...] = x.T @ dy
+
+
+class ForgottenWeights(Dense):
+    def backward_params(self, dy):
+        self.recall(dy)
+        self.db[...] = dy.sum(axis=0)
+
+
+class ReboundGradient(Dense):
+    """Writes to an array of its own, which the model never sees."""
+
+    def backward_params(self, dy):
+        x = self.recall(dy)
+        self.dW = x.T @ dy
+        self.db = dy.sum(axis=0)
+
+
+class Accumulating(Dense):
+    def backward_params(self, dy):
+        x = self.recall(dy)
+        self.dW += x.T @ dy
+        self.db += dy.sum(axis=0)
+
+
+class StaleCache(Dense):
+    """Remembers the first batch for ever."""
+
+    def forward(self, x, training=False):
+        y = super().forward(x, training)
+        if training:
+            self.first = getattr(self, "first", x)
+            self.remember(y.shape, self.first)
+        return y
+
+
+class NothingConsumed(Dense):
+    def backward(self, dy):
+        memory = self._memory
+        dx = super().backward(dy)
+        self._memory = memory
+        return dx
+
+
+class EvaluationRemembers(ReLU):
+    def forward(self, x, training=False):
+        return super().forward(x, training=True)
+
+
+class UncheckedShape(ReLU):
+    def recall(self, dy):
+        memory, self._memory = self._memory, None
+        if memory is None:
+            raise RuntimeError("no forward")
+        return memory[1][: len(dy)]
+
+
+class DenseInDisagreement(Dense):
+    """backward is right, and what is asked of the first layer is not."""
+
+    def backward(self, dy):
+        x = self._memory[1]
+        dx = super().backward(dy)
+        self.dW[...] = x.T @ dy
+        return dx
+
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.dW *= 2
+
+
+class MissingMask(ReLU):
+    def backward(self, dy):
+        self.recall(dy)
+        return dy * 1
+
+
+class InvertedMask(ReLU):
+    def backward(self, dy):
+        return dy * (self.recall(dy) <= 0)
+
+
+class MaskOfTheGradient(ReLU):
+    def backward(self, dy):
+        self.recall(dy)
+        return dy * (dy > 0)
+
+
+class ReLUInPlace(ReLU):
+    def forward(self, x, training=False):
+        x *= x > 0
+        if training:
+            self.remember(x.shape, x)
+        return x
+
+
+class GradientInPlace(ReLU):
+    def backward(self, dy):
+        dy *= self.recall(dy) > 0
+        return dy
+
+
+class DoublePrecisionLeak(ReLU):
+    def forward(self, x, training=False):
+        return super().forward(x, training) * np.float64(1.0)
+
+
+class DoublePrecisionLeakBackward(ReLU):
+    def backward(self, dy):
+        return super().backward(dy) * np.ones(1)
+
+
+class SoftmaxGradientZero(LogSoftmax):
+    """Right under an upstream gradient of ones times p, and so for tests that use one."""
+
+    def backward(self, dy):
+        self.recall(dy)
+        return 0 * dy
+
+
+class SoftmaxWithoutSum(LogSoftmax):
+    def backward(self, dy):
+        y = self.recall(dy)
+        return dy - np.exp(y) * dy
+
+
+class SoftmaxOverTheBatch(LogSoftmax):
+    def backward(self, dy):
+        y = self.recall(dy)
+        return dy - np.exp(y) * dy.sum(axis=0)
+
+
+class SoftmaxOfTheWholeBatch(LogSoftmax):
+    """Its forward pass normalises over samples too, and its backward pass is right for that."""
+
+    def forward(self, x, training=False):
+        y = x - np.log(np.exp(x).sum())
+        if training:
+            self.remember(y.shape, y)
+        return y
+
+    def backward(self, dy):
+        return dy - np.exp(self.recall(dy)) * dy.sum()
+
+
+class BatchNormWithoutVariance(BatchNorm):
+    """Takes the variance for a constant."""
+
+    def backward(self, dy):
+        x_hat, std = self.recall(dy)
+        self.dgamma[...] = (dy * x_hat).sum(axis=0)
+        self.dbeta[...] = dy.sum(axis=0)
+        d = self.gamma * dy
+        return (d - d.mean(axis=0)) / std[0]
+
+
+class BatchNormWithoutMean(BatchNorm):
+    def backward(self, dy):
+        x_hat, std = self.recall(dy)
+        self.dgamma[...] = (dy * x_hat).sum(axis=0)
+        self.dbeta[...] = dy.sum(axis=0)
+        d = self.gamma * dy
+        return (d - x_hat * (d * x_hat).mean(axis=0)) / std[0]
+
+
+class BatchNormWithoutGamma(BatchNorm):
+    """Invisible where gamma is 1, as it is at the start."""
+
+    def backward(self, dy):
+        gamma = self.gamma.copy()
+        self.gamma[...] = 1
+        dx = super().backward(dy)
+        self.gamma[...] = gamma
+        return dx
+
+
+class BatchNormThatLearnsInEvaluation(BatchNorm):
+    def forward(self, x, training=False):
+        y = super().forward(x, training)
+        self.moving_mean += 0.1 * (x.mean(axis=0) - self.moving_mean)
+        return y
+
+
+class BatchNormOfTheBatchInEvaluation(BatchNorm):
+    def forward(self, x, training=False):
+        if training or len(x) < 2:
+            return super().forward(x, training)
+        return self.gamma * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + self.eps) + self.beta
+
+
+class DropoutInEvaluation(Dropout):
+    def forward(self, x, training=False):
+        y = super().forward(x, training=True)
+        if not training:
+            self._memory = None
+        return y
+
+
+class DropoutWithANewMaskBackward(Dropout):
+    def backward(self, dy):
+        self.recall(dy)
+        return dy * (self.rng.random(dy.shape) >= self.p) / (1 - self.p)
+
+
+class DropoutUnscaledBackward(Dropout):
+    def backward(self, dy):
+        return dy * (self.recall(dy) > 0)
+
+
+class GlobalDice(Dropout):
+    """Draws from a generator that copies do not have."""
+
+    dice = np.random.default_rng(0)
+
+    def forward(self, x, training=False):
+        if training:
+            mask = (self.dice.random(x.shape) >= self.p).astype(x.dtype) / (1 - self.p)
+            self.remember(x.shape, mask)
+            return x * mask
+        return x
+
+
+class FlatOutput(ReLU):
+    def forward(self, x, training=False):
+        return super().forward(x, training)[:, :1]
+
+
+class NotPicklable(ReLU):
+    def __init__(self):
+        self.function = lambda x: x
+
+
+class NumPyOnly(Tanh):
+    def forward(self, x, training=False):
+        y = np.tanh(x)
+        if training:
+            self.remember(y.shape, y)
+        return y
+
+
+class SharedBuffers(BatchNorm):
+    """Copies itself, but not its moving averages."""
+
+    def __deepcopy__(self, memo):
+        return copy.copy(self)
+
+
+# The class, its number of features (None for any), the rule that it breaks, and what the checker says of it.
+ZOO = [
+    (WrongSign, 4, "gradients", "dx.*the sign is wrong"),
+    (WrongSignOfBias, 4, "gradients", "db.*the sign is wrong"),
+    (TransposedInput, 4, "gradients", "dx"),
+    (TransposedWeights, 4, "gradients", "dW.*it is transposed"),
+    (MeanForSum, 4, "gradients", "dW.*too few: 1/B where a sum is meant"),
+    (MeanBias, 4, "gradients", "db.*too few: 1/B where a sum is meant"),
+    (SumTimesBatch, 4, "gradients", "dW.*too many: a sum where a mean is meant"),
+    (BiasOfFirstSample, 4, "gradients", "db"),
+    (ForgottenBias, 4, "gradients", "db.*is nan.*it was not written"),
+    (ForgottenWeights, 4, "gradients", "dW.*it was not written"),
+    (Accumulating, 4, "gradients", "dW.*it was not written"),
+    (StaleCache, 4, "gradients", "dW"),
+    (MissingMask, None, "gradients", "dx.*a mask is missing"),
+    (InvertedMask, None, "gradients", "dx"),
+    (MaskOfTheGradient, None, "gradients", "dx"),
+    (SoftmaxGradientZero, None, "gradients", "dx.*zero throughout"),
+    (SoftmaxWithoutSum, None, "gradients", "dx"),
+    (SoftmaxOverTheBatch, None, "gradients", "dx"),
+    (BatchNormWithoutVariance, 3, "gradients", "dx"),
+    (BatchNormWithoutMean, 3, "gradients", "dx"),
+    (BatchNormWithoutGamma, 3, "gradients", "dx"),
+    (DropoutWithANewMaskBackward, None, "gradients", "dx"),
+    (DropoutUnscaledBackward, None, "gradients", "dx.*times what it should be"),
+    (GlobalDice, None, "gradients", "dx"),
+    (DoublePrecisionLeak, None, "precision", "y is float64 where x is float32"),
+    (DoublePrecisionLeakBackward, None, "precision", "dx is float64 where x is float32"),
+    (ReLUInPlace, None, "input", "x was changed"),
+    (GradientInPlace, None, "input", "dy was changed"),
+    (ReboundGradient, 4, "overwriting", "a part of the gradients is not written"),
+    (DenseInDisagreement, 4, "overwriting", "backward_params writes other gradients"),
+    (NothingConsumed, 4, "memory", "a second backward without a forward is not refused"),
+    (EvaluationRemembers, None, "memory", "after an evaluation, backward does not refuse"),
+    (UncheckedShape, None, "memory", "backward does not refuse a dy of another shape"),
+    (BatchNormThatLearnsInEvaluation, 3, "evaluation", "two evaluations of the same input differ"),
+    (DropoutInEvaluation, None, "memory", "call forward"),
+    (SoftmaxOfTheWholeBatch, None, "samples", "the output for a sample depends on its batch"),
+    (BatchNormOfTheBatchInEvaluation, 3, "samples", "the output for a sample depends on its batch"),
+    (FlatOutput, None, "shapes", "dy has the wrong shape"),
+    (NotPicklable, None, "copies", "Can't .*pickle"),
+    (SharedBuffers, 3, "copies", "a copy shares parameters or buffers"),
+    (NumPyOnly, None, "backends", ""),
+]
+
+
+def make_wrong(kind, features):
+    if issubclass(kind, Dense):
+        return lambda: kind(features, features)
+    if features is not None:
+        return lambda: kind(features)
+    return kind
+
+
+@pytest.mark.parametrize(("kind", "features", "rule", "message"), ZOO, ids=[row[0].__name__ for row in ZOO])
+def test_wrong_layers_do_not_pass(kind, features, rule, message):
+    with pytest.raises(ContractError, match=rf"fails the check of {rule}, in example \d: .*{message}"):
+        check_layer(make_wrong(kind, features))
+
+
+def test_the_zoo_is_large_enough():
+    assert len(ZOO) >= 25
+
+
+class SumLoss(NLLLoss):
+    def forward(self, log_p, labels):
+        return super().forward(log_p, labels) * len(labels)
+
+
+class MissingBatch(NLLLoss):
+    def backward(self):
+        batch = len(self._memory[1])
+        return super().backward() * batch
+
+
+class WrongSignLoss(NLLLoss):
+    def backward(self):
+        return -super().backward()
+
+
+class NeighbourLoss(NLLLoss):
+    def backward(self):
+        return np.roll(super().backward(), 1, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (SumLoss(), "dlog_p.*a factor B = 5 too few"),
+        (MissingBatch(), "dlog_p.*a factor B = 5 too many.*missing 1/B"),
+        (WrongSignLoss(), "dlog_p.*the sign is wrong"),
+        (NeighbourLoss(), "dlog_p"),
+    ],
+)
+def test_wrong_losses_do_not_pass(loss, message):
+    rng = np.random.default_rng(0)
+    log_p, labels = LogSoftmax().forward(rng.normal(size=(5, 3))), rng.integers(0, 3, 5)
+    check_gradients(NLLLoss(), log_p, labels)
+    with pytest.raises(GradientError, match=message):
+        check_gradients(loss, log_p, labels)
+
+
+def network(middle):
+    return minidl.Sequential(Dense(4, 5), middle, Dense(5, 3), LogSoftmax(), seed=0, dtype="float64")
+
+
+@pytest.mark.parametrize("method", ["complex", "differences"])
+def test_a_whole_network(method):
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    for middle in (ReLU(), BatchNorm(5), Dropout(0.3), Tanh()):
+        check_gradients(network(middle), x, method=method)
+
+
+def test_the_fault_in_a_network_is_named():
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    wrong = minidl.Sequential(Dense(4, 5), ReLU(), MeanForSum(5, 3), LogSoftmax(), seed=0, dtype="float64")
+    with pytest.raises(GradientError, match=r"dense|meanforsum2\.dW.*too few"):
+        check_gradients(wrong, x)
+
+
+def test_checking_changes_nothing():
+    model = network(BatchNorm(5))
+    before = model.params.copy(), model.grads.copy(), model.layers[1].moving_mean.copy()
+    check_gradients(model, np.random.default_rng(0).normal(size=(6, 4)))
+    for array, expected in zip((model.params, model.grads, model.layers[1].moving_mean), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_bad_arguments():
+    model = network(ReLU())
+    with pytest.raises(TypeError, match="x: expected float64, got float32"):
+        check_gradients(model, np.zeros((2, 4), "float32"))
+    with pytest.raises(ValueError, match="method: expected one of complex, differences"):
+        check_gradients(model, np.zeros((2, 4)), method="guess")
+    with pytest.raises(ValueError, match="labels: expected the labels of x"):
+        check_gradients(NLLLoss(), np.zeros((2, 4)))
+    with pytest.raises(TypeError, match="make: expected a function that returns a Layer"):
+        check_layer(lambda: 3)
+
+
+def test_measured_gradients_of_a_known_function():
+    x = np.array([[0.5, -1.0], [2.0, 0.25]])
+    expected = 3 * x**2 + np.cos(x)
+    np.testing.assert_allclose(complex_step_gradient(lambda x: (x**3 + np.sin(x)).sum(), x), expected, rtol=1e-15)
+    np.testing.assert_allclose(numerical_gradient(lambda x: (x**3 + np.sin(x)).sum(), x), expected, rtol=1e-8)
+    np.testing.assert_array_equal(x, [[0.5, -1.0], [2.0, 0.25]])
+    with pytest.raises(TypeError, match="x: expected float64"):
+        numerical_gradient(lambda x: x.sum(), x.astype("float32"))
+
+
+def test_the_derivative_of_relu_at_zero_is_zero():
+    layer = ReLU()
+    layer.forward(np.zeros((1, 2)), training=True)
+    np.testing.assert_array_equal(layer.backward(np.ones((1, 2))), [[0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda g: -g, "the sign is wrong"),
+        (lambda g: 5 * g, "a factor B = 5 too many"),
+        (lambda g: g / 5, "a factor B = 5 too few"),
+        (lambda g: g.T, "it is transposed"),
+        (lambda g: 2 * g, "it is 2 times what it should be"),
+        (lambda g: 0 * g, "it is zero throughout"),
+        (lambda g: g * [[1, 1, np.nan]], "it was not written"),
+        (lambda g: g * [[1, 1, 0]], "a mask is wrong"),
+        (lambda g: g + 1, "no simple factor or mask"),
+    ],
+)
+def test_likely_causes(change, cause):
+    g = np.random.default_rng(0).normal(size=(3, 3))
+    assert cause in likely_cause(change(g), g, batch=5)
+
+
+def test_a_missing_mask_is_recognised():
+    g = np.random.default_rng(0).normal(size=(3, 3))
+    masked = g * (g > 0)
+    assert "a mask is missing" in likely_cause(g, masked, batch=5)
