@@ -41,9 +41,9 @@ FULL = {"epochs": 30, "train_size": 60_000}
 QUICK = {"epochs": 5, "train_size": 10_000}
 
 
-def main() -> None:
+def main(options: list[str] | None = None) -> None:
     """Run what is missing, refresh results and figure after each run, and print which claims held."""
-    args = arguments()
+    args = arguments(options)
     backend = minidl.get_backend(args.backend).__name__
     settings = {
         "data": "MNIST, standardised with mean and standard deviation of the training set",
@@ -176,8 +176,8 @@ def draw(results: Results, path: Path) -> None:
     save_figure(figure, path)
 
 
-def arguments() -> argparse.Namespace:
-    """Read the command line."""
+def arguments(options: list[str] | None) -> argparse.Namespace:
+    """Read the command line, or ``options`` in its place."""
     parser = argparse.ArgumentParser(
         description="Chapter 37: the effect of the batch size.", epilog="An interrupted call goes on where it stopped."
     )
@@ -191,7 +191,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="folder for results (results)")
     parser.add_argument("--quick", action="store_true", help="fewer epochs and images: less than a minute")
-    args = parser.parse_args()
+    args = parser.parse_args(options)
     for option, value in (QUICK if args.quick else FULL).items():
         if getattr(args, option) is None:
             setattr(args, option, value)

@@ -29,9 +29,17 @@ chapter37 = load("chapter37")
 TINY = ["--epochs", "2", "--train-size", "300", "--backend", "numpy"]
 
 
-def call(out, *options, **popen):
-    command = [sys.executable, str(EXAMPLES / "chapter37.py"), *TINY, "--out", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **popen)
+@pytest.fixture
+def call(mnist, monkeypatch, capsys):
+    """Return a function that calls the example as a command does, and returns what it prints."""
+    monkeypatch.setattr(minidl, "load_mnist", lambda: mnist)
+
+    def run(out, *options):
+        capsys.readouterr()
+        chapter37.main([*TINY, "--out", str(out), *options])
+        return capsys.readouterr().out
+
+    return run
 
 
 def without_seconds(path):
@@ -43,9 +51,12 @@ def without_seconds(path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
+    """Return a folder of results and what was printed, of a whole process."""
     out = tmp_path_factory.mktemp("results")
-    done = call(out, "--batch-sizes", "30", "100", "300", "--seeds", "0", "1")
-    assert done.returncode == 0, done.stderr
+    options = [*TINY, "--out", str(out), "--batch-sizes", "30", "100", "300", "--seeds", "0", "1"]
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "chapter37.py", *options], capture_output=True, text=True, check=True
+    )
     return out, done.stdout
 
 
@@ -68,30 +79,28 @@ def test_results_have_the_documented_shape(finished):
     assert sorted(path.name for path in out.iterdir()) == ["chapter37.json", "chapter37.png"]
 
 
-def test_an_interrupted_experiment_goes_on_and_ends_the_same(finished, tmp_path):
+def test_an_interrupted_experiment_goes_on_and_ends_the_same(finished, tmp_path, call):
     whole, _ = finished
-    assert call(tmp_path, "--batch-sizes", "100", "--seeds", "1").returncode == 0
+    call(tmp_path, "--batch-sizes", "100", "--seeds", "1")
     again = call(tmp_path, "--batch-sizes", "30", "100", "300", "--seeds", "0", "1")
-    assert again.stdout.count("finished earlier") == 1
+    assert again.count("finished earlier") == 1
     assert without_seconds(tmp_path / "chapter37.json") == without_seconds(whole / "chapter37.json")
 
 
-def test_results_of_other_settings_are_kept(finished, tmp_path):
-    assert call(tmp_path, "--batch-sizes", "300").returncode == 0
+def test_results_of_other_settings_are_kept(tmp_path, call):
+    call(tmp_path, "--batch-sizes", "300")
     first = (tmp_path / "chapter37.json").read_bytes()
     for lr in ("0.02", "0.03"):
-        done = call(tmp_path, "--batch-sizes", "300", "--lr", lr)
-        assert "was made with other settings or in another environment; it is kept as" in done.stdout
+        printed = call(tmp_path, "--batch-sizes", "300", "--lr", lr)
+        assert "was made with other settings or in another environment; it is kept as" in printed
     assert (tmp_path / "chapter37.1.json").read_bytes() == first
     assert json.loads((tmp_path / "chapter37.2.json").read_text())["settings"]["lr"] == 0.02
     assert json.loads((tmp_path / "chapter37.json").read_text())["settings"]["lr"] == 0.03
 
 
-def test_a_file_that_is_no_results_file_is_kept(tmp_path):
+def test_a_file_that_is_no_results_file_is_kept(tmp_path, call):
     (tmp_path / "chapter37.json").write_text("{half a fi")
-    done = call(tmp_path, "--batch-sizes", "300")
-    assert done.returncode == 0
-    assert "is not a results file; it is kept as" in done.stdout
+    assert "is not a results file; it is kept as" in call(tmp_path, "--batch-sizes", "300")
     assert (tmp_path / "chapter37.1.json").read_text() == "{half a fi"
 
 
@@ -108,15 +117,19 @@ def test_a_file_that_is_no_results_file_is_kept(tmp_path):
         (["--backend", "torch"], "argument --backend: invalid choice: 'torch'"),
     ],
 )
-def test_bad_options_are_refused_before_any_run(tmp_path, options, message):
-    done = call(tmp_path, *options)
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_bad_options_are_refused_before_any_run(tmp_path, call, capsys, options, message):
+    with pytest.raises(SystemExit) as stop:
+        call(tmp_path, *options)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_divergence_is_reported_without_a_traceback(tmp_path):
-    done = call(tmp_path, "--batch-sizes", "30", "--lr", "1e20")
+    options = [*TINY, "--out", str(tmp_path), "--batch-sizes", "30", "--lr", "1e20"]
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "chapter37.py", *options], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "the loss became" in done.stderr
     assert "Traceback" not in done.stderr
