@@ -7,7 +7,7 @@ of its own. Showing it many such images teaches it what it has no way to know.
 import numpy as np
 
 from minidl.backend import Array, convert, to_numpy
-from minidl.checks import at_least, fraction, not_negative
+from minidl.checks import fraction, not_negative, positive_int
 
 
 class RandomAffine:
@@ -40,7 +40,9 @@ class RandomAffine:
         self.shift = not_negative("shift", shift)
         self.rotation = not_negative("rotation", rotation)
         self.scale = fraction("scale", scale)
-        self.shape = (int(at_least("shape", shape[0], 1)), int(at_least("shape", shape[1], 1)))
+        if not isinstance(shape, tuple) or len(shape) != 2:
+            raise TypeError(f"shape: expected a pair of whole numbers, got {shape!r}")
+        self.shape = (positive_int("shape", shape[0]), positive_int("shape", shape[1]))
         try:
             from scipy import ndimage
         except ImportError as error:

@@ -1,51 +1,60 @@
-"""Arguments are checked where they are given, before anything is changed, and a refusal names the argument."""
+"""Arguments are checked where they are given, before anything is changed, and a refusal names the argument.
+
+Every check returns the argument as a plain number of Python. That matters in float32: arrays keep their precision when
+multiplied by a plain float, and would become float64 by a ``np.float64``.
+"""
 
 from collections.abc import Callable
-from math import isfinite
+from math import inf, isfinite
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array
+from minidl.backend import Array, Generator
 
 
-def positive(name: str, value: float) -> float:
-    """Return ``value`` as a plain float if it is finite and above 0.
-
-    A plain float keeps a float32 array float32; a ``np.float64`` would make it float64.
+def number(name: str, value: Any, fits: Callable[[float], bool], expected: str) -> float:
+    """Return ``value`` as a plain float, if it is a finite number that ``fits``.
 
     Raises:
-        TypeError: ``value`` is not a number.
-        ValueError: ``value`` is not finite or not above 0.
+        TypeError: it is no number.
+        ValueError: it does not fit.
     """
-    if not isinstance(value, Real):
+    if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not isfinite(value) or value <= 0:
-        raise ValueError(f"{name}: expected a finite number above 0, got {value!r}")
-    return float(value)
+    try:
+        plain = float(value)
+    except OverflowError:  # Python's whole numbers have no largest
+        plain = inf
+    if not isfinite(plain) or not fits(plain):
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return plain
 
 
-def not_negative(name: str, value: float) -> float:
-    """Return ``value`` as a plain float if it is finite and not below 0; else raise as `positive` does."""
+def positive(name: str, value: Any) -> float:
+    """Return ``value`` as a plain float, if it is finite and above 0; see `number`."""
+    return number(name, value, lambda x: x > 0, "a finite number above 0")
+
+
+def at_least(name: str, value: Any, least: float) -> float:
+    """Return ``value`` as a plain float, if it is finite and not below ``least``; see `number`."""
+    return number(name, value, lambda x: x >= least, f"a finite number of at least {least}")
+
+
+def not_negative(name: str, value: Any) -> float:
+    """Return ``value`` as a plain float, if it is finite and not below 0; see `number`."""
     return at_least(name, value, 0)
 
 
-def at_least(name: str, value: float, least: float) -> float:
-    """Return ``value`` as a plain float if it is finite and not below ``least``; else raise as `positive` does."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not isfinite(value) or value < least:
-        raise ValueError(f"{name}: expected a finite number of at least {least}, got {value!r}")
-    return float(value)
+def fraction(name: str, value: Any) -> float:
+    """Return ``value`` as a plain float, if it is from 0 up to but not including 1; see `number`."""
+    return number(name, value, lambda x: 0 <= x < 1, "a number from 0 up to but not including 1")
 
 
-def fraction(name: str, value: float) -> float:
-    """Return ``value`` as a plain float if it is from 0 up to but not including 1; else raise as `positive` does."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not 0 <= value < 1:
-        raise ValueError(f"{name}: expected a number from 0 up to but not including 1, got {value!r}")
-    return float(value)
+def share(name: str, value: Any) -> float:
+    """Return ``value`` as a plain float, if it is above 0 and at most 1; see `number`."""
+    return number(name, value, lambda x: 0 < x <= 1, "a number above 0 and at most 1")
 
 
 def in_order(low_name: str, low: float, high_name: str, high: float) -> None:
@@ -54,41 +63,79 @@ def in_order(low_name: str, low: float, high_name: str, high: float) -> None:
         raise ValueError(f"{low_name}: expected at most {high_name}, {high!r}, got {low!r}")
 
 
-def one_of(*choices: str) -> Callable[[str, str], str]:
+def positive_int(name: str, value: Any, most: int | None = None) -> int:
+    """Return ``value`` as a plain int, if it is a whole number from 1 to ``most``.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is below 1 or above ``most``.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    plain = int(value)
+    if plain < 1 or (most is not None and plain > most):
+        raise ValueError(f"{name}: expected {'at least 1' if most is None else f'1 to {most:,}'}, got {value!r}")
+    return plain
+
+
+def instance(name: str, value: Any, kind: type) -> None:
+    """Raise a TypeError if ``value`` is not a ``kind``."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected an instance of {kind.__name__}, got {value!r}")
+
+
+def function_or_none(name: str, value: Any) -> None:
+    """Raise a TypeError if ``value`` can be neither called nor left out."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}: expected a function or None, got {value!r}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return ``value``, if it is True or False; else raise a TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return value
+
+
+def one_of(*choices: str) -> Callable[[str, Any], str]:
     """Return a check that its argument is one of ``choices``, and raises a ValueError if not."""
 
-    def check(name: str, value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
-        return value
+    def check(name: str, value: Any) -> str:
+        for choice in choices:
+            if isinstance(value, str) and value == choice:
+                return choice
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
     return check
 
 
-def positive_int(name: str, value: int, most: int | None = None) -> int:
-    """Return ``value`` as a plain int if it is a whole number from 1 to ``most``.
-
-    Raises:
-        TypeError: ``value`` is not an integer.
-        ValueError: ``value`` is below 1 or above ``most``.
-    """
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    if value < 1 or (most is not None and value > most):
-        raise ValueError(f"{name}: expected {'at least 1' if most is None else f'1 to {most:,}'}, got {value!r}")
-    return int(value)
-
-
-def float_type(name: str, value: str) -> str:
+def float_type(name: str, value: Any) -> str:
     """Return the name of the precision ``value``: "float32" or "float64", also given as NumPy's type of that name.
 
     Raises:
         ValueError: it is neither.
     """
     for known in ("float32", "float64"):
-        if value == known or value is getattr(np, known):
+        if value is getattr(np, known) or (isinstance(value, str | np.dtype) and value == known):
             return known
     raise ValueError(f"{name}: expected 'float32' or 'float64', got {value!r}")
+
+
+def generator(name: str, value: Any) -> Generator:
+    """Return the random generator that ``value`` stands for: itself, one with that seed, or for None a new one.
+
+    Raises:
+        TypeError: it is no whole number, no generator and not None.
+        ValueError: it is below 0.
+    """
+    if value is None or isinstance(value, Generator):
+        return np.random.default_rng(value)
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a whole number, a numpy.random.Generator or None, got {value!r}")
+    seed = int(value)
+    if seed < 0:
+        raise ValueError(f"{name}: expected a whole number of at least 0, got {value!r}")
+    return np.random.default_rng(seed)
 
 
 def finite(name: str, x: Array) -> None:

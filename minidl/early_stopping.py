@@ -5,6 +5,7 @@ to believe it, and goes back to the parameters that were best.
 """
 
 from copy import deepcopy
+from math import inf
 
 from minidl.checks import not_negative, one_of, positive_int
 from minidl.model import Sequential
@@ -20,33 +21,40 @@ class EarlyStopping:
 
     Args:
         patience: epochs without improvement after which to stop, at least 1.
-        min_improvement: by how much a value must be better than the best so far to count, at least 0.
+        min_improvement: a value is an improvement if it is better than the best so far by more than this, at least 0.
+            What is better by less is not taken for the best, and not restored.
         column: what to watch: ``"test_loss"``, lower is better, or ``"test_accuracy"``, higher is better.
 
     Attributes:
-        best_epoch: the epoch whose model `fit` leaves behind.
+        best_epoch: the epoch whose model `fit` leaves behind; 0 before the first.
 
     Raises:
         TypeError, ValueError: an argument is out of its range.
 
-    Source: Prechelt 1998, "Early stopping — but when?", section 2, criterion UP; Goodfellow, Bengio and Courville 2016,
-    "Deep Learning", algorithm 7.1.
+    Source: Goodfellow, Bengio and Courville 2016, "Deep Learning", algorithm 7.1; Prechelt 1998, "Early stopping — but
+    when?", compares many criteria.
     """
 
     def __init__(self, patience: int, min_improvement: float = 0.0, column: str = "test_loss"):
         self.patience = positive_int("patience", patience)
         self.min_improvement = not_negative("min_improvement", min_improvement)
         self.column = one_of(*COLUMNS)("column", column)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was best: a new training begins."""
         self.best_epoch = 0
-        self._least = 0.0
+        self._least = inf
+        self._best: Sequential | None = None
 
     def should_stop(self, model: Sequential, epoch: int, value: float) -> bool:
         """Take note of the watched ``value`` after ``epoch``, the first being 1; tell whether to stop."""
         badness = value if self.column == "test_loss" else -value
-        if epoch == 1 or badness < self._least - self.min_improvement:
+        if self._best is None or badness < self._least - self.min_improvement:
             self._least, self.best_epoch, self._best = badness, epoch, deepcopy(model)
         return epoch - self.best_epoch >= self.patience
 
     def restore_best(self, model: Sequential) -> None:
-        """Give ``model`` the parameters and buffers it had after `best_epoch`."""
-        model.copy_from(self._best)
+        """Give ``model`` the parameters and buffers it had after `best_epoch`; before the first epoch, do nothing."""
+        if self._best is not None:
+            model.copy_from(self._best)

@@ -82,6 +82,9 @@ class Layer:
         for name in self.buffers:
             setattr(self, name, convert(getattr(self, name), like=params))
 
+    def check_batch(self, samples: int) -> None:
+        """Raise a ValueError if the layer cannot be trained on a batch of so many samples."""
+
     def check_input(self, x: Array) -> None:
         """Refuse an input that does not fit the parameters.
 

@@ -7,23 +7,30 @@ steeply, well to the left of its minimum: at the minimum the largest steps have 
 
 from copy import deepcopy
 from dataclasses import dataclass
-from math import isfinite
+from itertools import chain, count
+from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minidl.backend import Array
-from minidl.checks import fraction, in_order, one_of, positive, positive_int
+from minidl.checks import at_least, fraction, generator, instance, one_of, positive, positive_int
 from minidl.losses import NLLLoss
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
-from minidl.training import check_dataset, minibatches
+from minidl.training import batch_bounds, check_dataset, minibatches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEAST_FALL = 0.05
 """A loss that falls by less than this part of its first value is taken for noise, and no rate is suggested."""
+
+LARGEST_RISE = 0.2
+"""A loss that has risen by this part of its least value so far is past its minimum, whatever comes after."""
+
+START = 0.1
+"""The first part of the test, in which the moving average has few values to average, and its slope means nothing."""
 
 
 @dataclass
@@ -40,31 +47,32 @@ class RangeTest:
     def steepest(self) -> float | None:
         """Return the rate at which the smoothed loss falls fastest, against the logarithm of the rate; None if nowhere.
 
-        The suggestion of fast.ai's ``lr_find`` in its first version.
+        In the manner of fast.ai's ``lr_find`` in its first version.
         """
-        if not self._falls():
+        descent = self._descent()
+        if not descent:
             return None
         slope = np.gradient(self.smoothed, np.log(self.lr))
-        return self.lr[int(np.argmin(slope))]
+        return self.lr[min(descent, key=lambda i: float(slope[i]))]
 
     def valley(self) -> float | None:
         """Return the middle of the longest descent of the smoothed loss, rises left out; None if there is none.
 
-        The suggestion of fast.ai's ``lr_find`` in its second version.
+        In the manner of fast.ai's ``lr_find`` in its second version.
         """
-        if not self._falls():
+        descent = self._descent()
+        if not descent:
             return None
-        descent = longest_descent(self.smoothed)
-        return self.lr[descent[len(descent) // 2]]
+        falling = longest_descent([self.smoothed[i] for i in descent])
+        return self.lr[descent[falling[len(falling) // 2]]]
 
     def minimum_tenth(self) -> float | None:
         """Return a tenth of the rate at which the smoothed loss is least; None if it never falls.
 
         A rule of thumb of the fast.ai course.
         """
-        if not self._falls():
-            return None
-        return self.lr[int(np.argmin(self.smoothed))] / 10
+        descent = self._descent()
+        return self.lr[descent[-1]] / 10 if descent else None
 
     def suggestions(self) -> dict[str, float | None]:
         """Return all suggestions by name."""
@@ -84,13 +92,22 @@ class RangeTest:
             if rate is not None:
                 axes.axvline(rate, color=colour, linestyle="--", label=f"{name}: {rate:.2g}")
         axes.set(xscale="log", xlabel="learning rate (logarithmic)", ylabel="loss")
-        top = 1.2 * max(self.smoothed)
-        axes.set_ylim(0, top if isfinite(top) else None)
+        axes.set_ylim(0, 1.2 * max(self.smoothed, default=1.0))
         axes.legend()
         return axes
 
-    def _falls(self) -> bool:
-        return len(self.smoothed) > 2 and min(self.smoothed) < (1 - LEAST_FALL) * self.smoothed[0]
+    def _descent(self) -> list[int]:
+        """Return the positions between the noisy start and the minimum; none, if the loss does not fall to speak of."""
+        lowest = 0
+        for i, value in enumerate(self.smoothed):
+            if value < self.smoothed[lowest]:
+                lowest = i
+            elif value > (1 + LARGEST_RISE) * self.smoothed[lowest]:
+                break
+        first = ceil(START * len(self.smoothed))
+        if lowest <= first or self.smoothed[lowest] > (1 - LEAST_FALL) * self.smoothed[first]:
+            return []
+        return list(range(first, lowest + 1))
 
 
 def lr_range_test(
@@ -114,43 +131,44 @@ def lr_range_test(
         optimizer: whose formula and state to use; its rate does not matter.
         train: samples and labels, as for `minidl.fit`.
         min_lr: the rate of the first update, above 0.
-        max_lr: the rate of the last, not below ``min_lr``.
+        max_lr: the rate of the last, above ``min_lr``.
         updates: how many, at least 2.
         batch_size: samples in a batch.
         spacing: of the rates: ``"exponential"``, each the same multiple of the one before, or ``"linear"``.
         smoothing: how much of the moving average each update keeps, from 0 up to but not including 1.
-        stop_factor: stop when the smoothed loss exceeds this many times its least value so far.
+        stop_factor: stop when the smoothed loss exceeds this many times its least value so far, at least 1.
         seed: for the order of the samples.
 
     Returns:
-        What was measured, up to the last update whose loss was finite.
+        What was measured, up to the update before the one whose loss was not finite, or too high.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
 
     Source: Smith 2017, "Cyclical learning rates for training neural networks", section 3.3; the defaults are fast.ai's.
     """
-    in_order("min_lr", positive("min_lr", min_lr), "max_lr", positive("max_lr", max_lr))
-    one_of("exponential", "linear")("spacing", spacing)
-    fraction("smoothing", smoothing)
+    instance("optimizer", optimizer, Optimizer)
+    min_lr, max_lr = positive("min_lr", min_lr), positive("max_lr", max_lr)
+    if min_lr >= max_lr:
+        raise ValueError(f"min_lr: expected less than max_lr, {max_lr!r}, got {min_lr!r}")
+    spacing = one_of("exponential", "linear")("spacing", spacing)
+    smoothing, stop_factor = fraction("smoothing", smoothing), at_least("stop_factor", stop_factor, 1)
     if positive_int("updates", updates) < 2:
         raise ValueError(f"updates: expected at least 2, got {updates}")
-    positive("stop_factor", stop_factor)
+    rng = deepcopy(generator("seed", seed))
     data = check_dataset("train", train, model)
-    positive_int("batch_size", batch_size, most=len(data.x))
+    for layer in model.layers[model.trunk :]:
+        for start, stop in batch_bounds(len(data.x), batch_size):
+            layer.check_batch(stop - start)
     # Copies are what makes this safe: an error or an interruption, at whatever point, finds nothing to put back.
-    model, optimizer, rng = deepcopy(model), deepcopy(optimizer), deepcopy(np.random.default_rng(seed))
+    model, optimizer = deepcopy(model), deepcopy(optimizer)
     rates = (np.geomspace if spacing == "exponential" else np.linspace)(min_lr, max_lr, updates).tolist()
 
     loss, result, average, least = NLLLoss(), RangeTest([], [], []), 0.0, float("inf")
-    batches = iter(minibatches(data, batch_size, rng))
+    batches = chain.from_iterable(minibatches(data, batch_size, rng) for _ in count())
     with np.errstate(over="ignore", invalid="ignore"):  # the end of the test is an explosion, and meant to be
-        for i, lr in enumerate(rates):
-            batch = next(batches, None)
-            if batch is None:
-                batches = iter(minibatches(data, batch_size, rng))
-                batch = next(batches)
-            value = float(loss.forward(model.forward(batch[0], training=True), batch[1]))
+        for i, (lr, (x, labels)) in enumerate(zip(rates, batches, strict=False)):
+            value = float(loss.forward(model.forward(x, training=True), labels))
             average = smoothing * average + (1 - smoothing) * value
             smoothed = average / (1 - smoothing ** (i + 1))  # the average starts at zero, as in Adam
             if not isfinite(value) or smoothed > stop_factor * least:

@@ -11,12 +11,13 @@ arrays: to it a network is a point in a space of many dimensions, and training i
 
 from collections.abc import Iterator
 from math import prod
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 
 from minidl.backend import Array, convert, get_backend, to_numpy
-from minidl.checks import float_type, positive
+from minidl.checks import float_type, generator, positive
 from minidl.layers import Layer
 from minidl.optimizers import Group
 
@@ -34,7 +35,7 @@ class Sequential:
     Attributes:
         layers: the layers, a tuple.
         params: the parameters of all layers, (n,).
-        grads: their gradients, (n,), valid after `backward`.
+        grads: their gradients, (n,), valid after `backward` for the layers that learn.
 
     Raises:
         ValueError: no layer, one layer in two places or in two models, neighbours whose numbers of features differ, an
@@ -55,7 +56,7 @@ class Sequential:
         for i, layer in enumerate(layers):
             if any(hasattr(layer, name) for name in layer.param_shapes()):
                 raise ValueError(f"layers: {layer} at position {i} already belongs to a model; make a new one")
-        rng = np.random.default_rng(seed)
+        rng = generator("seed", seed)
         self.layers = layers
         size = sum(map(_size, layers))
         self._bind(np.zeros(size, dtype), np.zeros(size, dtype))
@@ -124,16 +125,17 @@ class Sequential:
             ValueError: there is none, or the name is not unique.
         """
         names = [layer.name for layer in self.layers]
-        if isinstance(which, int) and -len(names) <= which < len(names):
-            return self.layers[which]
-        if names.count(str(which)) != 1 or isinstance(which, int):
-            raise ValueError(f"layer: expected a position from 0 to {len(names) - 1} or one of {names}, got {which!r}")
-        return self.layers[names.index(which)]
+        if isinstance(which, Integral) and not isinstance(which, bool) and -len(names) <= which < len(names):
+            return self.layers[int(which)]
+        if isinstance(which, str) and names.count(which) == 1:
+            return self.layers[names.index(which)]
+        raise ValueError(f"layer: expected a position from 0 to {len(names) - 1} or one of {names}, got {which!r}")
 
     def freeze(self, *which: int | str) -> None:
         """Take layers out of training, named as in `layer`; without an argument, all of them.
 
-        Their parameters then stay as they are, bit for bit, whatever the optimiser, provided it is given `groups`.
+        Their parameters then stay as they are, bit for bit, whatever the optimiser. In a training loop of your own,
+        tell it so: ``optimizer.step(model.params, model.grads, model.groups)``.
         """
         for layer in [self.layer(name) for name in which] or self.layers:
             layer.frozen = True

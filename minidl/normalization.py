@@ -39,6 +39,9 @@ class BatchNorm(Layer):
 
     Parameters: ``gamma`` (D,), starting at 1, and ``beta`` (D,), starting at 0.
 
+    Frozen, the moving averages stay as they are too. In training a frozen layer still normalises by the batch if
+    layers below it learn; its averages are then those of a network that is no more, so freeze from the input upwards.
+
     Raises:
         TypeError, ValueError: an argument is out of its range; or, in training, a part is a single sample, whose
             variance is unknown.
@@ -61,6 +64,8 @@ class BatchNorm(Layer):
         self.decay = fraction("decay", decay)
         self.eps = positive("eps", eps)
         self.ghost_size = None if ghost_size is None else positive_int("ghost_size", ghost_size)
+        if ghost_size == 1:
+            raise ValueError("ghost_size: expected at least 2, since the variance of one sample is unknown, got 1")
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of gamma and beta."""
@@ -108,14 +113,18 @@ class BatchNorm(Layer):
             dx[part] = (d - d.mean(axis=0) - h * (d * h).mean(axis=0)) / std_of_part
         return dx
 
-    def _parts(self, samples: int) -> list[slice]:
-        """Return the parts of a batch that are normalised together."""
-        size = self.ghost_size or samples
-        if samples % size == 1 or size == 1:
+    def check_batch(self, samples: int) -> None:
+        """Raise a ValueError if the batch, or its last ghost, is a single sample, whose variance is unknown."""
+        if samples % (self.ghost_size or samples) == 1 or samples == 1:
             raise ValueError(
-                f"x: {self} cannot normalise a single sample, and a batch of {samples} leaves one; "
+                f"batch size: {self} cannot normalise a single sample, and a batch of {samples} leaves one; "
                 "choose a batch size, or ghost size, without a remainder of 1"
             )
+
+    def _parts(self, samples: int) -> list[slice]:
+        """Return the parts of a batch that are normalised together."""
+        self.check_batch(samples)
+        size = self.ghost_size or samples
         return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
 
     def _move_averages(self, mean: Array, var: Array, samples: int) -> None:

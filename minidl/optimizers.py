@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple
 
 from minidl.backend import Array, array_module, on_host
-from minidl.checks import fraction, not_negative, one_of, positive
+from minidl.checks import flag, fraction, not_negative, one_of, positive
 
 BLOCK = 65536
 """Parameters in a block: 256 KiB of float32 for each array of a formula, which together fit in a level-2 cache."""
@@ -48,7 +48,8 @@ class Optimizer:
         g ← g + λ w           classical (L2)
         w ← w − η λ w         decoupled
 
-    For SGD the two are the same. For Adam they are not: there the penalty's gradient is divided by √v like all else.
+    For plain SGD the two are the same. With momentum they are not, since a velocity remembers the penalty's gradient,
+    and with Adam still less: there it is divided by √v like all else.
 
     Args:
         lr: η, the learning rate, above 0. It may be changed between steps.
@@ -65,8 +66,8 @@ class Optimizer:
         TypeError, ValueError: an argument is no number, or out of its range.
 
     Source: Krogh and Hertz 1991, "A simple weight decay can improve generalization", equation 1, for L2; Loshchilov and
-    Hutter 2019, "Decoupled weight decay regularization", algorithm 2. PyTorch's ``AdamW`` is decoupled, its other
-    optimisers are not.
+    Hutter 2019, "Decoupled weight decay regularization", for the other; as in PyTorch's ``AdamW`` it is scaled by the
+    learning rate, while the paper scales it by the schedule alone. PyTorch's other optimisers decay classically.
     """
 
     update: ClassVar[Callable[..., None]]
@@ -76,8 +77,8 @@ class Optimizer:
 
     lr: float = field(metadata={"check": positive})
     weight_decay: float = field(default=0.0, kw_only=True, metadata={"check": not_negative})
-    decoupled: bool = field(default=False, kw_only=True)
-    decay_biases: bool = field(default=True, kw_only=True)
+    decoupled: bool = field(default=False, kw_only=True, metadata={"check": flag})
+    decay_biases: bool = field(default=True, kw_only=True, metadata={"check": flag})
     t: int = field(default=0, init=False)
     state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
@@ -99,7 +100,7 @@ class Optimizer:
         Raises:
             ValueError: shapes or dtypes differ from each other or from those of earlier steps, or are not vectors.
         """
-        self._check(params, grads)
+        self.prepare(params, grads)
         self.t += 1
         for part, lr_scale, biases in [Group(slice(0, len(params)))] if groups is None else groups:
             lr = self.lr * lr_scale
@@ -114,8 +115,8 @@ class Optimizer:
                     g = g + decay * w
                 self.update(w, g, lr, *(vector[block] for vector in self.state.values()))
 
-    def _check(self, params: Array, grads: Array) -> None:
-        """Refuse arrays that do not fit; at the first step, make the state."""
+    def prepare(self, params: Array, grads: Array) -> None:
+        """Refuse arrays that do not fit, as `step` does; before the first step, make the state."""
         if params.ndim != 1 or params.shape != grads.shape or params.dtype != grads.dtype:
             raise ValueError(
                 "params, grads: expected two vectors of equal length and dtype, "
@@ -266,7 +267,7 @@ class RMSprop(Optimizer):
         weight_decay, decoupled, decay_biases: see `Optimizer`.
 
     Source: Tieleman and Hinton 2012, "Neural networks for machine learning", lecture 6e, where ρ = 0.9. PyTorch's
-    default is ρ = 0.99; TensorFlow adds ε under the root.
+    defaults are ρ = 0.99 and η = 0.01; TensorFlow adds ε under the root.
     """
 
     state_names = ("s",)
@@ -291,7 +292,10 @@ class Adam(Optimizer):
         w ← w − η m̂ / (√v̂ + ε)
 
     m and v start at zero and are too small at first. Divided by 1 − βᵗ they are means again, weighted towards the
-    latest gradients; the very first step is η in every parameter, whatever the size of its gradient.
+    latest gradients; the very first step is η, whatever the size of the gradient, unless it is as small as ε.
+
+    The correction counts the steps of the optimiser. A layer that is unfrozen later has its means at zero, uncorrected,
+    and its first steps are several η long; give it a new optimiser, as the recipe of the sources does at each stage.
 
     Args:
         lr: η, the learning rate (α in the paper).

@@ -14,15 +14,15 @@ starts at 0 where the stretch starts.
 """
 
 from collections.abc import Callable, Mapping
-from math import cos, floor, isfinite, pi
+from math import cos, floor, log1p, pi
 from typing import TypeAlias
 
-from minidl.checks import at_least, in_order, not_negative, positive
+from minidl.checks import at_least, in_order, not_negative, positive, share
 
 Schedule: TypeAlias = Callable[[float], float]
 
 ROUNDING = 1e-9
-"""Part of a period by which t may miss its end: 0.1 three times is a little more than 0.3."""
+"""By how much t may miss the end of a stretch and still be taken for it: 1 + 0.36 is a little less than 1.36."""
 
 
 def constant(value: float) -> Schedule:
@@ -42,16 +42,19 @@ def piecewise(stretches: Mapping[float, float | Schedule]) -> Schedule:
         stretches: start in epochs -> a number, or a schedule that sees the time since that start. One starts at 0.
 
     Raises:
+        TypeError: a start is no number.
         ValueError: no stretch starts at 0, one starts before or never, or a number is not above 0.
     """
-    starts = sorted(stretches)
-    if not starts or starts[0] != 0 or not isfinite(starts[-1]):
-        raise ValueError(f"stretches: expected finite starts, the first at 0, got {starts}")
-    schedules = [value if callable(value := stretches[start]) else constant(value) for start in starts]
+    parts: dict[float, Schedule] = {}
+    for start, value in stretches.items():
+        name = f"stretches[{start!r}]"
+        parts[not_negative(f"{name}: start", start)] = value if callable(value) else constant(positive(name, value))
+    if 0 not in parts:
+        raise ValueError(f"stretches: expected one that starts at 0, got starts {list(parts)}")
 
     def schedule(t: float) -> float:
-        i = max(i for i, start in enumerate(starts) if start <= t)
-        return schedules[i](t - starts[i])
+        start = max(start for start in parts if start <= t + ROUNDING)
+        return parts[start](max(t - start, 0.0))
 
     return schedule
 
@@ -117,13 +120,15 @@ def triangular2(base_lr: float, max_lr: float, step_size: float) -> Schedule:
     Raises:
         ValueError: an argument is out of its range.
 
-    Source: Smith 2017, section 3.2.
+    Source: Smith 2017, section 3.1.
     """
     return _cyclical(base_lr, max_lr, step_size, lambda _t, cycle: 0.5 ** (cycle - 1))
 
 
 def exp_range(base_lr: float, max_lr: float, step_size: float, gamma: float) -> Schedule:
     """Swing as `triangular` does, under an exponential that falls: (max − base) · γ^t.
+
+    This is how the author's own code and most libraries have it. The paper's words let the lower rate fall too.
 
     Args:
         base_lr: the lower rate, above 0.
@@ -134,11 +139,10 @@ def exp_range(base_lr: float, max_lr: float, step_size: float, gamma: float) -> 
     Raises:
         ValueError: an argument is out of its range.
 
-    Source: Smith 2017, section 3.2.
+    Source: Smith 2017, section 3.1.
     """
-    if positive("gamma", gamma) > 1:
-        raise ValueError(f"gamma: expected a number above 0 and at most 1, got {gamma!r}")
-    return _cyclical(base_lr, max_lr, step_size, lambda t, _cycle: gamma**t)
+    left = share("gamma", gamma)
+    return _cyclical(base_lr, max_lr, step_size, lambda t, _cycle: left**t)
 
 
 def cosine_restarts(max_lr: float, min_lr: float = 0.0, cycle_length: float = 1.0, cycle_mult: float = 1.0) -> Schedule:
@@ -164,12 +168,18 @@ def cosine_restarts(max_lr: float, min_lr: float = 0.0, cycle_length: float = 1.
     max_lr, min_lr = positive("max_lr", max_lr), not_negative("min_lr", min_lr)
     in_order("min_lr", min_lr, "max_lr", max_lr)
     cycle_length, cycle_mult = positive("cycle_length", cycle_length), at_least("cycle_mult", cycle_mult, 1)
+    growth = cycle_mult - 1
 
     def schedule(t: float) -> float:
-        start, length = 0.0, cycle_length
-        while t >= start + length * (1 - ROUNDING):
-            start, length = start + length, length * cycle_mult
-        return _between(min_lr, max_lr, 0.5 * (1 + cos(pi * max(t - start, 0) / length)))
+        cycles = t / cycle_length  # gone by now, if all were as long as the first
+        if growth:  # cycle i starts at T_0 (1 + m + … + m^(i−1)) = T_0 (m^i − 1) / (m − 1)
+            i = floor(log1p(growth * cycles) / log1p(growth) + ROUNDING)
+            since = cycles - (cycle_mult**i - 1) / growth
+        else:
+            i = floor(cycles + ROUNDING)
+            since = cycles - i
+        # ½ (1 + cos 2a) = cos² a, which does not round to zero before the end of the cycle.
+        return _between(min_lr, max_lr, cos(0.5 * pi * since / cycle_mult**i) ** 2)
 
     return schedule
 
@@ -181,18 +191,19 @@ def one_cycle(max_lr: float, length: float, base_factor: float = 0.1, final_fact
         max_lr: the highest rate, above 0.
         length: of the whole, in epochs; make it that of the training.
         base_factor: start and end of the cycle, as a part of ``max_lr``.
-        final_factor: end of the last stretch, as a part of ``max_lr``.
+        final_factor: end of the last stretch, as a part of ``max_lr``, at most ``base_factor``.
 
     Raises:
-        ValueError: an argument is not above 0, or a factor is above 1.
+        ValueError: an argument is not above 0, or a factor is above what it may be.
 
-    Source: Smith 2018, "A disciplined approach to neural network hyper-parameters", section 4.1. PyTorch's
-    ``OneCycleLR`` rises for 30 % of the time and falls for the rest, along cosines.
+    Source: Smith 2018, "A disciplined approach to neural network hyper-parameters", section 4.1, which leaves the
+    shares of the time and the factors open: those here are a choice. PyTorch's ``OneCycleLR`` rises for 30 % of the
+    time and falls for the rest, along cosines.
     """
     max_lr, length = positive("max_lr", max_lr), positive("length", length)
-    base_lr, final_lr = positive("base_factor", base_factor) * max_lr, positive("final_factor", final_factor) * max_lr
-    in_order("base_factor", base_factor, "1", 1)
-    in_order("final_factor", final_factor, "1", 1)
+    base_factor, final_factor = share("base_factor", base_factor), share("final_factor", final_factor)
+    in_order("final_factor", final_factor, "base_factor", base_factor)
+    base_lr, final_lr = base_factor * max_lr, final_factor * max_lr
     rise, tail = 0.45 * length, 0.1 * length
     return piecewise(
         {
@@ -222,4 +233,4 @@ def _cyclical(base_lr: float, max_lr: float, step_size: float, height: Callable[
 
 def _between(start: float, end: float, way: float) -> float:
     """Return the point that lies ``way`` from ``start`` to ``end``: exactly ``start`` at 0, exactly ``end`` at 1."""
-    return (1 - way) * start + way * end
+    return end if way == 1 else start + way * (end - start)

@@ -12,6 +12,7 @@ it, see `minidl.schedules`.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from time import perf_counter
@@ -21,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minidl.backend import Array, array_module, on_host
-from minidl.checks import finite, positive, positive_int
+from minidl.checks import finite, function_or_none, generator, instance, positive, positive_int
 from minidl.datasets import Dataset
 from minidl.early_stopping import EarlyStopping
 from minidl.losses import NLLLoss
@@ -94,7 +95,7 @@ def fit(
     *,
     epochs: int,
     batch_size: int | Schedule,
-    lr: Schedule | None = None,
+    lr: float | Schedule | None = None,
     seed: int | np.random.Generator | None = None,
     augment: Augmentation | None = None,
     early_stopping: EarlyStopping | None = None,
@@ -112,13 +113,14 @@ def fit(
         epochs: passes over the training set, at most.
         batch_size: samples in a batch, from 1 to n, or a schedule of such numbers, which are rounded. The last batch of
             an epoch is shorter where the samples do not come out even.
-        lr: a schedule that sets the optimiser's learning rate before every update; None leaves it as it is.
+        lr: the learning rate, or a schedule of it, to set in the optimiser before every update; None leaves it alone.
         seed: for the order of the samples, drawn anew every epoch, and for ``augment``. The same seed, model and data
             give the same numbers again, bit for bit, on the same machine and libraries.
         augment: changes the samples of each training batch.
-        early_stopping: stops when it is time, and in any case leaves ``model`` as it was after the best epoch.
-        after_epoch: is called with the model and the history so far after each epoch; stops by returning ``"stop"``. It
-            may freeze and unfreeze layers.
+        early_stopping: stops when it is time, and however the training ends leaves ``model`` as it was after the best
+            epoch. The optimiser is not put back: begin a further training with a new one.
+        after_epoch: is called with the model and the history so far after each epoch; stops by returning ``"stop"``,
+            and goes on otherwise. It may freeze and unfreeze layers.
         progress: show a progress bar: always, never, or, by default, where the output is a terminal.
         description: stands before the bar.
 
@@ -130,25 +132,34 @@ def fit(
             the training; nothing has been changed.
         DivergedError: the loss became infinite or NaN. The error names where, and what to try.
     """
+    instance("optimizer", optimizer, Optimizer)
     train = check_dataset("train", train, model)
     test = check_dataset("test", test, model)
-    epochs = positive_int("epochs", epochs)
-    size = batch_size if callable(batch_size) else constant(positive_int("batch_size", batch_size, most=len(train.x)))
-    total = _count_updates(epochs, len(train.x), size, lr)
-    rng = np.random.default_rng(seed)
+    epochs, n = positive_int("epochs", epochs), len(train.x)
+    schedule = lr if lr is None or callable(lr) else constant(positive("lr", lr))
+    function_or_none("augment", augment)
+    function_or_none("after_epoch", after_epoch)
+    rng = generator("seed", seed)
+    total = _check_plan(model, epochs, n, batch_size, schedule)
+    optimizer.prepare(model.params, model.grads)
+    if early_stopping is not None:
+        instance("early_stopping", early_stopping, EarlyStopping)
+        early_stopping.begin()
 
     loss, history, updates = NLLLoss(), History(), 0
     read_every = 1 if on_host(model.params) else 100  # reading a loss makes a GPU stop until it is computed
     hide_bar = None if progress is None else not progress  # None: tqdm hides it unless the output is a terminal
     bar = tqdm(total=total, desc=description, unit="update", disable=hide_bar)
     # A loss that overflows is reported by DivergedError, which has more to say than NumPy's warnings.
-    with bar, np.errstate(over="ignore", invalid="ignore"):
+    with bar, np.errstate(over="ignore", invalid="ignore"), ExitStack() as at_the_end:
+        if early_stopping is not None:
+            at_the_end.callback(early_stopping.restore_best, model)
         for epoch in range(1, epochs + 1):
             started = perf_counter()
             groups, seen = model.groups, 0
-            for x, labels in minibatches(train, size, rng, epoch - 1):
-                if lr is not None:
-                    optimizer.lr = lr(epoch - 1 + seen / len(train.x))
+            for x, labels in minibatches(train, batch_size, rng, epoch - 1):
+                if schedule is not None:
+                    optimizer.lr = float(schedule(epoch - 1 + seen / n))
                 if augment is not None:
                     x = augment(x, rng)
                 log_p = model.forward(x, training=True)
@@ -165,6 +176,7 @@ def fit(
             train_loss, train_accuracy = evaluate(model, train)
             test_loss, test_accuracy = evaluate(model, test)
             _require_finite(train_loss, epoch, updates, optimizer.lr, history)
+            _require_finite(test_loss, epoch, updates, optimizer.lr, history)
             history.append(
                 epoch=epoch,
                 updates=updates,
@@ -173,19 +185,18 @@ def fit(
                 test_loss=test_loss,
                 test_accuracy=test_accuracy,
                 generalization_gap=train_accuracy - test_accuracy,
-                lr=optimizer.lr if lr is None else lr(epoch - 1),
-                batch_size=round(size(epoch - 1)),
+                lr=optimizer.lr if schedule is None else float(schedule(epoch - 1)),
+                batch_size=next(batch_bounds(n, batch_size, epoch - 1))[1],
                 seconds=seconds,
             )
             bar.set_postfix_str(_progress(epoch, epochs, train_loss, history))
-            if after_epoch is not None and after_epoch(model, history) == "stop":
-                break
+            stop = False
             if early_stopping is not None:
-                watched = getattr(history, early_stopping.column)[-1]
-                if early_stopping.should_stop(model, epoch, watched):
-                    break
-    if early_stopping is not None:
-        early_stopping.restore_best(model)
+                stop = early_stopping.should_stop(model, epoch, getattr(history, early_stopping.column)[-1])
+            if after_epoch is not None:
+                stop = after_epoch(model, history) == "stop" or stop
+            if stop:
+                break
     return history
 
 
@@ -202,15 +213,28 @@ def minibatches(
         batch_size: B, or a schedule of it.
         rng: draws the order, in main memory.
         epoch: the time at which the first batch is taken, for a schedule.
+
+    Raises:
+        TypeError, ValueError: a batch size is not a whole number from 1 to n.
     """
     n = len(data.x)
-    size = batch_size if callable(batch_size) else constant(batch_size)
     order = array_module(data.x).asarray(rng.permutation(n))
+    for start, stop in batch_bounds(n, batch_size, epoch):
+        batch = order[start:stop]
+        yield data.x.take(batch, axis=0), data.labels.take(batch)
+
+
+def batch_bounds(n: int, batch_size: int | Schedule, epoch: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield where each batch of an epoch starts and stops among its n samples; arguments as in `minibatches`."""
     start = 0
     while start < n:
-        batch = order[start : start + round(size(epoch + start / n))]
-        yield data.x.take(batch, axis=0), data.labels.take(batch)
-        start += len(batch)
+        size = batch_size
+        if callable(size):
+            time = epoch + start / n
+            size = round(positive(f"batch_size after {time:g} epochs", size(time)))
+        stop = min(start + positive_int("batch_size", size, most=n), n)
+        yield start, stop
+        start = stop
 
 
 def evaluate(model: Sequential, data: tuple[Array, Array]) -> tuple[float, float]:
@@ -279,20 +303,21 @@ def check_dataset(name: str, data: tuple[Array, Array], model: Sequential) -> Da
     return Dataset(xp.asarray(x), xp.asarray(labels))
 
 
-def _count_updates(epochs: int, n: int, size: Schedule, lr: Schedule | None) -> int:
-    """Return how many updates the training will make, having checked what the schedules give for each of them."""
-    updates = 0
-    for epoch in range(epochs):
-        start = 0
-        while start < n:
-            time = epoch + start / n
+def _check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedule, lr: Schedule | None) -> int:
+    """Return how many updates the training will make, having checked rate and batch size of each of them."""
+    changing = callable(batch_size) or lr is not None
+    updates, lengths = 0, set()
+    for epoch in range(epochs if changing else 1):
+        for start, stop in batch_bounds(n, batch_size, epoch):
             if lr is not None:
+                time = epoch + start / n
                 positive(f"lr after {time:g} epochs", lr(time))
-            start += positive_int(
-                "batch_size", round(positive(f"batch_size after {time:g} epochs", size(time))), most=n
-            )
+            lengths.add(stop - start)
             updates += 1
-    return updates
+    for layer in model.layers[model.trunk :]:
+        for length in lengths:
+            layer.check_batch(length)
+    return updates if changing else updates * epochs
 
 
 def _require_finite(value: float, epoch: int, update: int, lr: float, history: History) -> None:

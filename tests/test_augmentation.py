@@ -97,12 +97,24 @@ def test_images_that_are_not_square():
         ({"rotation": float("nan")}, "rotation: "),
         ({"scale": 1}, "scale: "),
         ({"scale": -0.1}, "scale: "),
-        ({"shape": (0, 28)}, "shape: "),
+        ({"shift": 10**400}, "shift: "),
+        ({"shape": (0, 28)}, "shape: expected at least 1, got 0"),
+        ({"shape": 28}, "shape: expected a pair of whole numbers, got 28"),
+        ({"shape": (28, 28, 3)}, "shape: expected a pair"),
+        ({"shape": (28.7, 28)}, "shape: expected a whole number, got 28.7"),
     ],
 )
 def test_bad_arguments(options, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
+    with pytest.raises((ValueError, TypeError), match=f"^{message}"):
         minidl.RandomAffine(**options)
+
+
+def test_rotation_scale_and_shift_together():
+    # A dot 6 right of the centre, turned a quarter to the left and brought half as near, is 3 above it; then it moves.
+    x = np.zeros((1, 29, 29))
+    x[0, 13:16, 19:22] = 1
+    y = warp(x.reshape(1, -1), angle=90, scale=0.5, shift=(4, 2), shape=(29, 29))[0]
+    assert np.unravel_index(y.argmax(), y.shape) == (14 - 3 + 4, 14 + 2)
 
 
 def test_wrong_images():

@@ -9,6 +9,7 @@ from minidl import EarlyStopping
 def watch(stopping, values):
     """Return after which epoch ``stopping`` stops, and mark the model of every epoch with its number."""
     model = small_model()
+    stopping.begin()
     for epoch, value in enumerate(values, start=1):
         model.params[...] = epoch
         if stopping.should_stop(model, epoch, value):
@@ -65,6 +66,48 @@ def test_fit_leaves_the_best_model_behind(small_data, epochs):
     assert stopping.best_epoch == best + 1
     assert len(history) == min(epochs, best + 1 + 3)
     assert minidl.evaluate(model, noise) == (history.test_loss[best], history.test_accuracy[best])
+
+
+def train(data, stopping, optimizer=None, **options):
+    model = small_model()
+    options = {"epochs": 9, "batch_size": 10, "seed": 0} | options
+    history = minidl.fit(model, optimizer or minidl.SGD(0.3), data, data, early_stopping=stopping, **options)
+    return model, history
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_a_stop_from_after_epoch_restores_too(small_data, epoch):
+    stopping = EarlyStopping(patience=3)
+    train(small_data, stopping)  # used before
+    model, history = train(
+        small_data, stopping, after_epoch=lambda _, history: "stop" if len(history) == epoch else None
+    )
+    assert len(history) == epoch
+    assert stopping.best_epoch == 1 + int(np.argmin(history.test_loss))
+    assert minidl.evaluate(model, small_data)[0] == min(history.test_loss)
+
+
+class Bomb(minidl.SGD):
+    steps = 0
+
+    def step(self, params, grads, groups):
+        self.steps += 1
+        super().step(params, grads, groups)
+        if self.steps == self.at:
+            params[...] = np.nan
+
+
+@pytest.mark.parametrize(("at", "best"), [(3, 0), (20, 3)])
+def test_a_diverging_training_restores_too(small_data, at, best):
+    model, stopping, optimizer = small_model(), EarlyStopping(patience=9), Bomb(0.3)
+    optimizer.at = at
+    with pytest.raises(minidl.DivergedError) as stop:
+        minidl.fit(model, optimizer, small_data, small_data, epochs=9, batch_size=10, seed=0, early_stopping=stopping)
+    assert stopping.best_epoch == best
+    if best:
+        assert minidl.evaluate(model, small_data)[0] == stop.value.history.test_loss[best - 1]
+    else:
+        assert np.isnan(model.params).all()  # there was no better one
 
 
 @pytest.mark.parametrize(

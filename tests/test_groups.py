@@ -177,7 +177,7 @@ def test_bad_factors(factor):
         deep_model().scale_lr(0, factor)
 
 
-@pytest.mark.parametrize("which", ["dense9", 8, -9, "", None, 1.0])
+@pytest.mark.parametrize("which", ["dense9", 8, -9, "", None, 1.0, True])
 def test_unknown_layers(which):
     model = deep_model()
     for method in (model.layer, model.freeze, model.unfreeze, lambda which: model.scale_lr(which, 1)):
@@ -197,7 +197,7 @@ def test_names_can_be_chosen():
     trunk.name = "trunk"
     model = minidl.Sequential(trunk, minidl.ReLU())
     assert model.layer("trunk") is trunk
-    assert model.layer(-1) is model.layer("relu1")
+    assert model.layer(-1) is model.layer("relu1") is model.layer(np.int64(1))
     model.layers[1].name = "trunk"
     with pytest.raises(ValueError, match=r"layer: "):
         model.layer("trunk")

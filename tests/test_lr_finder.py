@@ -145,6 +145,34 @@ def test_no_suggestion_where_the_loss_does_not_fall(f):
     assert curve(f).suggestions() == {"steepest": None, "valley": None, "minimum/10": None}
 
 
+def test_what_comes_after_the_first_explosion_is_not_suggested():
+    # The loss falls to 1 at 1e-3, jumps, and then falls deeper and more steeply at rates that have done their harm.
+    result = curve(lambda x: np.interp(x, [-6, -5, -3, -2.9, -2.5, -2.4, 0], [2, 2, 1, 1.5, 1.5, 0.2, 9]))
+    assert result.minimum_tenth() == pytest.approx(1e-4)
+    for rate in (result.steepest(), result.valley()):
+        assert 1e-5 < rate <= 1e-3
+
+
+def test_noise_at_the_start_is_not_suggested():
+    result = curve(lambda x: np.interp(x, [-6, -5.9, -5.8, -4, -2, 0], [2, 2.3, 1.9, 1.9, 0.5, 9]))
+    assert 1e-4 <= result.steepest() <= 1e-2
+
+
+def test_it_stops_by_the_smoothed_loss(prepared):
+    _, _, data = prepared
+    model = minidl.Sequential(minidl.Dense(5, 2), minidl.LogSoftmax(), seed=0)
+    model.layers[0].b[...] = [0, 5]  # so that the loss of a sample depends much on its label
+    result = minidl.lr_range_test(model, minidl.SGD(), data, max_lr=1e-6, batch_size=1, smoothing=0.9, stop_factor=4.0)
+    least = np.minimum.accumulate(result.smoothed)
+    assert (np.array(result.smoothed)[1:] <= 4 * least[:-1]).all()
+    assert (np.array(result.loss)[1:] > 4 * least[:-1]).any()
+
+
+def test_plot_of_nothing():
+    axes = RangeTest([], [], []).plot()
+    matplotlib.pyplot.close(axes.figure)
+
+
 def test_no_suggestion_from_nothing():
     assert set(RangeTest([], [], []).suggestions().values()) == {None}
     assert set(RangeTest([0.1], [1.0], [1.0]).suggestions().values()) == {None}
@@ -184,12 +212,14 @@ def test_plot(prepared, tmp_path):
     [
         ({"min_lr": 0}, "min_lr: "),
         ({"max_lr": float("inf")}, "max_lr: "),
-        ({"min_lr": 1, "max_lr": 0.1}, "min_lr: expected at most max_lr, 0.1, got 1"),
+        ({"min_lr": 1, "max_lr": 0.1}, "min_lr: expected less than max_lr, 0.1, got 1"),
+        ({"min_lr": 1, "max_lr": 1}, "min_lr: expected less than max_lr"),
         ({"updates": 1}, "updates: expected at least 2, got 1"),
         ({"batch_size": 61}, "batch_size: "),
         ({"spacing": "cubic"}, "spacing: expected one of exponential, linear"),
         ({"smoothing": 1}, "smoothing: "),
-        ({"stop_factor": 0}, "stop_factor: "),
+        ({"stop_factor": 0.5}, "stop_factor: expected a finite number of at least 1, got 0.5"),
+        ({"seed": -1}, "seed: "),
     ],
 )
 def test_bad_arguments(prepared, options, message):

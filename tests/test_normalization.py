@@ -45,6 +45,13 @@ def test_evaluation_uses_the_moving_averages_and_leaves_them():
     np.testing.assert_array_equal([layer.moving_mean, layer.moving_var], [[2], [4]])
 
 
+def test_epsilon_counts_in_training_and_evaluation():
+    model, layer = batch_norm(features=1, eps=3.0)
+    layer.moving_mean[...], layer.moving_var[...] = 0, 1
+    np.testing.assert_allclose(model.forward(np.array([[4.0]])), [[2]])
+    np.testing.assert_allclose(model.forward(np.array([[1.0], [-1.0]]), training=True), [[0.5], [-0.5]])
+
+
 def test_a_decay_of_zero_keeps_the_last_batch_only():
     model, layer = batch_norm(decay=0.0)
     rng = np.random.default_rng(0)
@@ -74,7 +81,7 @@ def test_ghosts_are_batches_of_their_own():
     np.testing.assert_allclose(layer.moving_var, single.moving_var)
 
 
-@pytest.mark.parametrize(("ghost_size", "samples"), [(None, 1), (4, 9), (1, 6)])
+@pytest.mark.parametrize(("ghost_size", "samples"), [(None, 1), (4, 9), (4, 1)])
 def test_a_single_sample_cannot_be_normalised(ghost_size, samples):
     model, layer = batch_norm(ghost_size=ghost_size)
     with pytest.raises(ValueError, match=rf"cannot normalise a single sample, and a batch of {samples} leaves one"):
@@ -109,6 +116,7 @@ def test_float32_stays_float32():
         ({"features": 2, "decay": -0.1}, ValueError, "decay: "),
         ({"features": 2, "eps": 0}, ValueError, "eps: "),
         ({"features": 2, "ghost_size": 0}, ValueError, "ghost_size: "),
+        ({"features": 2, "ghost_size": 1}, ValueError, "ghost_size: expected at least 2"),
     ],
 )
 def test_bad_arguments(options, error, message):

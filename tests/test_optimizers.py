@@ -204,6 +204,21 @@ def test_groups_have_their_own_rates_and_the_rest_stays(make, options):
     np.testing.assert_allclose(w[5:], slow[5:], rtol=1e-15)
 
 
+def test_decoupled_decay_follows_the_rate_of_the_group():
+    w = np.ones(4)
+    minidl.SGD(lr=0.5, weight_decay=0.2, decoupled=True).step(
+        w, np.zeros(4), [Group(slice(0, 2)), Group(slice(2, 4), lr_scale=0.1)]
+    )
+    np.testing.assert_allclose(w, [0.9, 0.9, 0.99, 0.99])
+
+
+@pytest.mark.parametrize("name", ["decoupled", "decay_biases"])
+@pytest.mark.parametrize("value", ["no", None, 1, np.ones(2)])
+def test_flags_are_true_or_false(name, value):
+    with pytest.raises(TypeError, match=f"^{name}: expected True or False"):
+        minidl.SGD(**{name: value})
+
+
 def test_no_group_is_no_change():
     w = np.ones(3)
     Adam().step(w, np.ones(3), groups=[])
@@ -245,7 +260,7 @@ def test_a_rate_of_zero_changes_nothing(make, options):
 
 
 DOMAINS = {
-    "lr": (positive := (0, -0.1, float("nan"), float("inf"))),
+    "lr": (positive := (0, -0.1, float("nan"), float("inf"), 10**400)),
     "eps": positive,
     "weight_decay": (-1e-9, float("nan"), float("inf")),
     "gamma": (outside := (-0.1, 1, 1.5, float("nan"))),
@@ -265,7 +280,7 @@ def test_arguments_out_of_their_domain_are_refused_by_name(make):
             with pytest.raises(ValueError, match=f"^{name}: expected .*, got {value!r}$"):
                 make(**{name: value})
         if name != "form":
-            for value in ("0.1", [0.1], None):
+            for value in ("0.1", [0.1], None, True):
                 with pytest.raises(TypeError, match=f"^{name}: expected a number"):
                     make(**{name: value})
 

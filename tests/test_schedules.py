@@ -125,11 +125,12 @@ def test_one_cycle():
     ("make", "message"),
     [
         (lambda: constant(0), "value: expected a finite number above 0, got 0"),
-        (lambda: piecewise({}), "stretches: expected finite starts, the first at 0"),
-        (lambda: piecewise({1: 0.1}), "stretches: "),
-        (lambda: piecewise({-1: 0.1, 0: 0.2}), "stretches: "),
-        (lambda: piecewise({0: 0.1, inf: 0.2}), "stretches: "),
-        (lambda: piecewise({0: 0.1, 3: -0.2}), "value: "),
+        (lambda: piecewise({}), "stretches: expected one that starts at 0"),
+        (lambda: piecewise({1: 0.1}), "stretches: expected one that starts at 0"),
+        (lambda: piecewise({-1: 0.1, 0: 0.2}), r"stretches\[-1\]: start: "),
+        (lambda: piecewise({0: 0.1, inf: 0.2}), r"stretches\[inf\]: start: "),
+        (lambda: piecewise({0: 0.1, nan: 0.2}), r"stretches\[nan\]: start: "),
+        (lambda: piecewise({0: 0.1, 3: -0.2}), r"stretches\[3\]: expected a finite number above 0, got -0.2"),
         (lambda: linear(0, 1, 1), "start: "),
         (lambda: linear(1, nan, 1), "end: "),
         (lambda: linear(1, 1, 0), "length: "),
@@ -151,13 +152,49 @@ def test_one_cycle():
         (lambda: cosine_restarts(1, cycle_mult=0.99), "cycle_mult: expected a finite number of at least 1, got 0.99"),
         (lambda: one_cycle(0, 1), "max_lr: "),
         (lambda: one_cycle(1, 0), "length: "),
-        (lambda: one_cycle(1, 1, base_factor=1.1), "base_factor: expected at most 1"),
-        (lambda: one_cycle(1, 1, final_factor=0), "final_factor: "),
+        (lambda: one_cycle(1, 1, base_factor=1.1), "base_factor: expected a number above 0 and at most 1"),
+        (lambda: one_cycle(1, 1, final_factor=0), "final_factor: expected a number above 0 and at most 1"),
+        (lambda: one_cycle(1, 1, 0.1, 0.2), "final_factor: expected at most base_factor, 0.1, got 0.2"),
+        (lambda: linear(1, 10**400, 1), "end: "),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(make, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         make()
+
+
+@pytest.mark.parametrize("make", [lambda: constant(True), lambda: constant("1"), lambda: piecewise({"0": 1})])
+def test_arguments_that_are_no_numbers_are_refused(make):
+    with pytest.raises(TypeError, match="expected a number"):
+        make()
+
+
+def test_a_stretch_starts_in_time_despite_rounding():
+    assert 1 + 0.36 < 1.36
+    assert piecewise({0: 1, 1.36: 2})(1 + 0.36) == 2
+
+
+def test_a_step_comes_in_time_despite_rounding():
+    assert 3 * 0.1 / 0.3 >= 1  # in floats; and 0.7 / 0.1 is below 7
+    assert step_decay(1, 0.5, every=0.1)(0.7) == pytest.approx(0.5**7)
+
+
+def test_many_restarts_cost_no_more_than_one():
+    assert cosine_restarts(1, cycle_length=1e-9)(1e6) > 0
+    assert cosine_restarts(1, cycle_length=1e-6, cycle_mult=1 + 1e-9)(1.0) > 0
+
+
+@given(st.floats(0, 100), LENGTHS, st.sampled_from([1, 1.5, 2, 3]))
+def test_a_restarting_rate_never_reaches_zero(t, length, mult):
+    assert 0 < cosine_restarts(1, cycle_length=length, cycle_mult=mult)(t) <= 1
+    assert cosine_restarts(1)(1 - 3e-9) > 0
+
+
+@given(RATES, LENGTHS, st.floats(0, 30))
+def test_equal_ends_make_a_constant(rate, length, t):
+    assert linear(rate, rate, length)(t) == rate
+    assert cosine_restarts(rate, rate, length)(t) == rate
+    assert triangular(rate, rate, length)(t) == rate
 
 
 def test_a_schedule_is_a_plain_float():

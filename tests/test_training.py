@@ -301,3 +301,107 @@ def test_a_function_after_each_epoch_can_stop(small_data):
     _, history = train_small(small_data, epochs=5, after_epoch=after_epoch)
     assert seen == [(minidl.Sequential, 1), (minidl.Sequential, 2)]
     assert history.epoch == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"lr": 0}, ValueError, "lr: expected a finite number above 0, got 0"),
+        ({"lr": "fast"}, TypeError, "lr: expected a number, got 'fast'"),
+        ({"augment": 5}, TypeError, "augment: expected a function or None, got 5"),
+        ({"after_epoch": "stop"}, TypeError, "after_epoch: expected a function or None, got 'stop'"),
+        ({"early_stopping": 3}, TypeError, "early_stopping: expected an instance of EarlyStopping, got 3"),
+        ({"optimizer": minidl.SGD}, TypeError, "optimizer: expected an instance of Optimizer"),
+        ({"optimizer": None}, TypeError, "optimizer: expected an instance of Optimizer, got None"),
+        ({"seed": -1}, ValueError, "seed: expected a whole number of at least 0, got -1"),
+        ({"seed": "x"}, TypeError, "seed: expected a whole number, a numpy.random.Generator or None, got 'x'"),
+        ({"seed": 1.5}, TypeError, "seed: "),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_changes(small_data, options, error, message):
+    model, optimizer = small_model(), minidl.SGD()
+    before = model.params.copy()
+    arguments = {"optimizer": optimizer, "epochs": 2, "batch_size": 7} | options
+    with pytest.raises(error, match=f"^{message}"):
+        minidl.fit(model, train=small_data, test=small_data, **arguments)
+    np.testing.assert_array_equal(model.params, before)
+    assert (optimizer.t, optimizer.lr) == (0, 0.01)
+
+
+def test_the_rate_can_be_a_number(small_data):
+    _, by_optimizer = train_small(small_data, lr=0.2)
+    history = minidl.fit(small_model(), minidl.SGD(5.0), small_data, small_data, epochs=3, batch_size=7, lr=0.2, seed=0)
+    assert numbers(history) == numbers(by_optimizer)
+
+
+def test_a_batch_that_batch_norm_cannot_take_is_refused_before_training(small_data):
+    model = minidl.Sequential(minidl.Dense(5, 4), minidl.BatchNorm(4), minidl.Dense(4, 2), minidl.LogSoftmax(), seed=0)
+    before = model.params.copy()
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"BatchNorm\(4, decay=0.9\) cannot normalise .* a batch of 1 leaves one"):
+        minidl.fit(model, minidl.SGD(), small_data, small_data, epochs=1, batch_size=59, seed=rng)
+    with pytest.raises(ValueError, match="cannot normalise a single sample"):
+        minidl.lr_range_test(model, minidl.SGD(), small_data, batch_size=59)
+    np.testing.assert_array_equal(model.params, before)
+    np.testing.assert_array_equal(model.layers[1].moving_mean, np.zeros(4))
+    assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
+    model.freeze("dense0", "batchnorm1")  # in a frozen trunk it works as in evaluation
+    minidl.fit(model, minidl.SGD(), small_data, small_data, epochs=1, batch_size=59)
+
+
+def test_an_optimizer_of_another_model_is_refused_before_training(small_data):
+    optimizer = minidl.Momentum()
+    optimizer.step(np.ones(3), np.ones(3))
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="params: Momentum has made steps on"):
+        minidl.fit(small_model(), optimizer, small_data, small_data, epochs=1, batch_size=7, lr=0.5, seed=rng)
+    assert optimizer.lr == 0.01
+    assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
+
+
+def test_many_epochs_of_a_constant_rate_cost_no_planning(small_data):
+    history = minidl.fit(
+        small_model(),
+        minidl.SGD(),
+        small_data,
+        small_data,
+        epochs=10**9,
+        batch_size=1,
+        after_epoch=lambda *_: "stop",
+    )
+    assert len(history) == 1
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 0.4, 11, lambda t: 0.2, lambda t: -5 if t else 4])
+def test_minibatches_refuse_sizes_out_of_range(batch_size):
+    data = minidl.Dataset(np.arange(10.0)[:, None], np.arange(10))
+    with pytest.raises((ValueError, TypeError), match=r"^batch_size"):
+        list(minidl.minibatches(data, batch_size, np.random.default_rng(0)))
+
+
+def test_scheduled_batch_sizes_are_rounded(small_data):
+    _, history = train_small(small_data, lambda t: 19.6, epochs=1)
+    assert history.batch_size == [20]
+    assert history.updates == [3]
+
+
+def test_augmentation_draws_from_the_generator_of_the_training(small_data):
+    drawn = []
+
+    def augment(x, rng):
+        drawn.append(rng.random())
+        return x
+
+    for seed in (0, 0, 1):
+        train_small(small_data, 30, epochs=2, seed=seed, augment=augment)
+    first, same, other = drawn[:4], drawn[4:8], drawn[8:]
+    assert first == same != other
+    assert len(set(first)) == 4
+
+
+def test_plain_floats_reach_the_formula(small_data):
+    model = small_model()
+    minidl.fit(model, minidl.SGD(), small_data, small_data, epochs=1, batch_size=7, lr=lambda t: np.float64(0.1))
+    optimizer = minidl.SGD()
+    minidl.fit(model, optimizer, small_data, small_data, epochs=1, batch_size=7, lr=lambda t: np.float64(0.1))
+    assert type(optimizer.lr) is float

@@ -37,7 +37,7 @@ def schedules() -> Figure:
     """Draw each schedule of a paper beside the paper's own picture, redrawn from its description."""
     figure, axes = plt.subplots(5, 2, figsize=(11, 15), layout="constrained")
     figure.suptitle(
-        "Left: minidl's schedules.  Right: the picture in the paper, redrawn point by point from its description."
+        "Left: minidl's schedules.  Right: what the papers draw or describe, plotted without minidl from their words."
     )
 
     smith = "Smith 2017, figure 2"
