@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -30,3 +31,15 @@ def test_the_python_in_readme_runs():
     names = {}
     exec(code, names)
     assert names["history"].test_accuracy[-1] > 0.9
+
+
+def test_the_page_on_layers_runs_and_prints_what_it_says(capsys, monkeypatch):
+    page = (ROOT / "docs" / "write_your_own_layer.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(python|text)\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setitem(sys.modules, "page", types.ModuleType("page"))  # where pickle looks for the page's classes
+    for kind, text in blocks:
+        if kind == "python":
+            exec(text, sys.modules["page"].__dict__)
+        else:
+            assert capsys.readouterr().out == text
+    assert capsys.readouterr().out == ""

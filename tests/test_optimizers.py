@@ -105,16 +105,103 @@ def slope(w):
     return np.sin(w) + 0.3
 
 
-@pytest.mark.parametrize(("make", "options", "paper"), PAPERS.values(), ids=PAPERS)
-@given(rates=RATES, seed=SEEDS)
-def test_against_the_paper(make, options, paper, rates, seed):
+def assert_follows(optimizer, paper, rates, seed):
+    """Assert that ``optimizer`` makes the steps of ``paper``, on three parameters, with a rate for each step."""
     w = np.random.default_rng(seed).uniform(-1.5, 1.5, 3)
     expected = np.array([list(paper(float(start), slope, rates)) for start in w])  # (parameters, steps)
-    optimizer = make(lr=1.0, **options)
     for step, rate in enumerate(rates):
         optimizer.lr = rate
         optimizer.step(w, slope(w))
         np.testing.assert_allclose(w, expected[:, step], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("make", "options", "paper"), PAPERS.values(), ids=PAPERS)
+@given(rates=RATES, seed=SEEDS)
+def test_against_the_paper(make, options, paper, rates, seed):
+    assert_follows(make(**options), paper, rates, seed)
+
+
+class AdamWithoutCorrection(Adam):
+    def update(self, w, g, lr, m, v):
+        m += (1 - self.beta1) * (g - m)
+        v += (1 - self.beta2) * (g * g - v)
+        w -= lr * m / (np.sqrt(v) + self.eps)
+
+
+class AdamCorrectedForTheFirstStep(Adam):
+    """Forgets the exponent t, which cannot be seen at the first step."""
+
+    def update(self, w, g, lr, m, v):
+        m += (1 - self.beta1) * (g - m)
+        v += (1 - self.beta2) * (g * g - v)
+        w -= lr * (m / (1 - self.beta1)) / (np.sqrt(v / (1 - self.beta2)) + self.eps)
+
+
+class AdamWithSwappedBetas(Adam):
+    def update(self, w, g, lr, m, v):
+        self.beta1, self.beta2 = self.beta2, self.beta1
+        super().update(w, g, lr, m, v)
+        self.beta1, self.beta2 = self.beta2, self.beta1
+
+
+class RMSpropThatSums(RMSprop):
+    def update(self, w, g, lr, s):
+        s += g * g
+        w -= lr * g / (np.sqrt(s) + self.eps)
+
+
+class RMSpropWithoutRoot(RMSprop):
+    def update(self, w, g, lr, s):
+        s += (1 - self.rho) * (g * g - s)
+        w -= lr * g / (s + self.eps)
+
+
+class AdagradAfterTheStep(Adagrad):
+    """Divides by the gradients before this one."""
+
+    def update(self, w, g, lr, s):
+        w -= lr * g / (np.sqrt(s) + 0.1)
+        s += g * g
+
+
+class NesterovWithoutLookingAhead(Nesterov):
+    def update(self, w, g, lr, v):
+        v *= self.gamma
+        v += lr * g
+        w -= v
+
+
+class UphillSGD(minidl.SGD):
+    def update(self, w, g, lr):
+        w += lr * g
+
+
+class HalfTheBlocks(minidl.SGD):
+    def update(self, w, g, lr):
+        w[: max(1, len(w) // 2)] -= lr * g[: max(1, len(w) // 2)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "paper"),
+    [
+        (AdamWithoutCorrection(), adam),
+        (AdamCorrectedForTheFirstStep(), adam),
+        (AdamWithSwappedBetas(), adam),
+        (RMSpropThatSums(), rmsprop),
+        (RMSpropWithoutRoot(), rmsprop),
+        (AdagradAfterTheStep(), adagrad),
+        (NesterovWithoutLookingAhead(), nesterov),
+        (Momentum(form="pytorch"), momentum),
+        (Momentum(), momentum_with_the_rate_outside),
+        (Momentum(), nesterov),
+        (UphillSGD(), sgd),
+        (HalfTheBlocks(), sgd),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_wrong_optimizers_do_not_pass(wrong, paper):
+    with pytest.raises(AssertionError):
+        assert_follows(wrong, paper, rates=[0.1] * 5 + [0.01] * 5, seed=0)
 
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "pytorch_optimizers.json").read_text())
