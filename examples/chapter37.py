@@ -61,6 +61,7 @@ def main(options: list[str] | None = None) -> None:
     train = minidl.Dataset(train.x[: args.train_size], train.labels[: args.train_size])
 
     planned = [(batch_size, seed) for batch_size in args.batch_sizes for seed in args.seeds]
+    diverged = False
     for number, (batch_size, seed) in enumerate(planned, start=1):
         name = f"batch {batch_size}"
         title = f"run {number}/{len(planned)}: {name}, seed {seed}"
@@ -69,18 +70,26 @@ def main(options: list[str] | None = None) -> None:
             continue
         model = network(seed, backend)
         optimizer = minidl.SGD(lr=args.lr)
-        history = minidl.fit(
-            model, optimizer, train, test, epochs=args.epochs, batch_size=batch_size, seed=seed, description=title
-        )
+        try:
+            history = minidl.fit(
+                model, optimizer, train, test, epochs=args.epochs, batch_size=batch_size, seed=seed, description=title
+            )
+        except minidl.DivergedError as error:
+            print(f"{title}: {error}")
+            diverged = True
+            continue
         results.add(name, seed, args.lr, batch_size, history)
         results.save(verdicts(results))
         draw(results, args.out / "chapter37.png")
         print(f"{title}: train {history.train_accuracy[-1]:.2%}, test {history.test_accuracy[-1]:.2%}")
 
-    results.save(verdicts(results))
-    draw(results, args.out / "chapter37.png")
-    print_claims(results.data["claims"])
-    print(f"Figure and numbers are in {args.out / 'chapter37.png'} and {args.out / 'chapter37.json'}.")
+    if results.runs:
+        results.save(verdicts(results))
+        draw(results, args.out / "chapter37.png")
+        print_claims(results.data["claims"])
+        print(f"Figure and numbers are in {args.out / 'chapter37.png'} and {args.out / 'chapter37.json'}.")
+    if diverged:
+        sys.exit(1)
 
 
 def network(seed: int, backend: str) -> minidl.Sequential:
@@ -214,5 +223,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit("\nStopped. Finished runs are kept: the same command goes on after them.")
-    except minidl.DivergedError as error:
-        sys.exit(f"\n{error}")
+    except OSError as error:
+        sys.exit(f"\nResults cannot be written: {error}")

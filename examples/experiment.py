@@ -41,8 +41,8 @@ NOT_TESTED = "not tested in this run"
 class Results:
     """The results of an experiment, in memory and in ``path``.
 
-    A file from an earlier call is taken up if its settings and environment are those of this call. Otherwise it is
-    kept under another name: nothing that took hours is ever overwritten.
+    Runs of an earlier call with the same settings in the same environment are taken up, from ``path`` or from a file
+    beside it. Results of other settings are kept under another name: what took hours is never overwritten.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], environment: dict[str, Any]):
@@ -55,8 +55,14 @@ class Results:
             "claims": [],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            self._take_up_or_move_aside()
+        if path.exists() and self._runs_in(path) is None:
+            number = 1
+            while (kept := path.with_suffix(f".{number}.json")).exists():
+                number += 1
+            path.rename(kept)
+            print(f"{path} is not of these settings and this environment; it is kept as {kept}.")
+        for file in (path, *sorted(path.parent.glob(f"{path.stem}.*.json"))):
+            self._take_up(file)
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -69,16 +75,16 @@ class Results:
         return any(run["name"] == name and run["seed"] == seed for run in self.runs)
 
     def add(self, name: str, seed: int, lr: float, batch_size: int, history: minidl.History) -> None:
-        """Add a finished run. The order of runs does not depend on the order in which they finished."""
+        """Add a finished run."""
         run = {"name": name, "seed": seed, "batch_size": batch_size, "lr": lr, "history": history.to_dict()}
         self.runs.append(run)
-        self.runs.sort(key=lambda run: (run["batch_size"], run["name"], run["seed"]))
+        self._take_up(self.path)  # another process may have written there meanwhile
 
     def save(self, claims: list[dict[str, str]]) -> None:
         """Write everything to ``path``, by way of a second file, so that no crash leaves half a file."""
         self.data["claims"] = claims
         text = json.dumps(self.data, indent=1, ensure_ascii=False)
-        partial = self.path.with_name("." + self.path.name)
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with partial.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -89,20 +95,25 @@ class Results:
         """Return a column of the histories of the runs called ``name``: (seeds, epochs)."""
         return np.array([run["history"][column] for run in self.runs if run["name"] == name])
 
-    def _take_up_or_move_aside(self) -> None:
+    def _take_up(self, path: Path) -> None:
+        """Add the runs in ``path`` that are not here yet. Their order does not depend on when they were finished."""
+        self.runs.extend(run for run in self._runs_in(path) or [] if not self.has(run["name"], run["seed"]))
+        self.runs.sort(key=lambda run: (run["batch_size"], run["name"], run["seed"]))
+
+    def _runs_in(self, path: Path) -> list[dict[str, Any]] | None:
+        """Return the runs in a file; None if it is not a whole file of results with these settings."""
         try:
-            old = json.loads(self.path.read_text(encoding="utf-8"))
-            if all(old[key] == self.data[key] for key in ("experiment", "settings", "environment")):
-                self.data["runs"] = list(old["runs"])
-                return
-            why = "was made with other settings or in another environment"
-        except (ValueError, KeyError, TypeError):
-            why = "is not a results file"
-        number = 1
-        while (kept := self.path.with_suffix(f".{number}.json")).exists():
-            number += 1
-        self.path.rename(kept)
-        print(f"{self.path} {why}; it is kept as {kept}.")
+            old = json.loads(path.read_text(encoding="utf-8"))
+            runs: list[dict[str, Any]] = old["runs"]
+            for run in runs:
+                minidl.History(**run["history"])
+                columns = np.array(list(run["history"].values()), float)  # fails, if their lengths differ
+                if not np.isfinite(columns).all() or not {"name", "seed", "batch_size", "lr"} <= set(run):
+                    return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        same = all(old.get(key) == self.data[key] for key in ("experiment", "settings", "environment"))
+        return runs if same else None
 
 
 def environment(backend: str) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def load_idx(
     """
     folder = Path(folder)
     checksums = sha256 or {}
-    sets = []
+    sets: list[Dataset] = []
+    shape: tuple[int, ...] = ()
     for part in ("train", "t10k"):
         images = read_idx(_find(folder, f"{part}-images-idx3-ubyte"), checksums.get(f"{part}-images"))
         labels = read_idx(_find(folder, f"{part}-labels-idx1-ubyte"), checksums.get(f"{part}-labels"))
@@ -89,6 +90,11 @@ def load_idx(
                 f"{folder}: expected {part} images of at least 2 dimensions and integer labels of 1, "
                 f"got shapes {images.shape} and {labels.shape} {labels.dtype}"
             )
+        if labels.size and labels.min() < 0:
+            raise ValueError(f"{folder}: expected {part} labels from 0, got {labels.min()}")
+        if sets and images.shape[1:] != shape:
+            raise ValueError(f"{folder}: expected {part} images of {shape} as for training, got {images.shape[1:]}")
+        shape = images.shape[1:]
         if len(images) != len(labels) or not len(images):
             raise ValueError(
                 f"{folder}: expected a label for every {part} image, and at least one; "
@@ -112,16 +118,21 @@ def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[
         ValueError: the number of features differs, a value is NaN or infinite, or all values are equal.
     """
     dtype = float_type("dtype", dtype)
-    if train.x.shape[1:] != test.x.shape[1:]:
-        raise ValueError(f"test: expected samples of shape {train.x.shape[1:]} as in train, got {test.x.shape[1:]}")
+    if train.x.shape[1:] != test.x.shape[1:] or not (train.x.size and test.x.size):
+        raise ValueError(
+            f"train, test: expected samples of equal shape, and not none, got {train.x.shape} and {test.x.shape}"
+        )
     x, x_test = train.x.astype(dtype), test.x.astype(dtype)
     finite("train", x)
     finite("test", x_test)
+    if x.min() == x.max():
+        raise ValueError(f"train: expected values that are not all equal, got {x.min()} everywhere")
     mean = float(x.mean(dtype=np.float64))
     x -= mean
-    std = float(np.square(x).mean(dtype=np.float64)) ** 0.5
-    if std == 0:
-        raise ValueError(f"train: expected values that are not all equal, got {mean} everywhere")
+    with np.errstate(over="ignore", under="ignore"):
+        std = float(np.square(x).mean(dtype=np.float64)) ** 0.5
+    if not 0 < std < math.inf:
+        raise ValueError(f"train: expected values whose squares {dtype} can hold, got some around {abs(x).max():.0e}")
     x /= std
     x_test -= mean
     x_test /= std
@@ -161,9 +172,12 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
     if sha256 is not None:
         digest = hashlib.sha256(header)
         digest.update(data)
-        if digest.hexdigest() != sha256:
+        if digest.hexdigest() != sha256.lower():
             raise ValueError(f"{path}: damaged: expected SHA-256 {sha256}, got {digest.hexdigest()}")
-    array = np.frombuffer(data, IDX_TYPES[header[2]]).reshape(shape)
+    try:
+        array = np.frombuffer(data, IDX_TYPES[header[2]]).reshape(shape)
+    except ValueError as error:
+        raise ValueError(f"{path}: shape {shape} is not possible: {error}") from error
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

@@ -47,7 +47,7 @@ class Dropout(Layer):
             raise RuntimeError(f"{self} has no random generator yet: make it part of a minidl.Sequential")
         kept = self.rng.random(x.shape, dtype="float32") >= self.p
         mask = convert(kept, like=x) / (1 - self.p)
-        self.remember(x.shape, mask)
+        self.remember(x, mask)
         return x * mask
 
     def backward(self, dy: Array) -> Array:

@@ -1,8 +1,12 @@
 """The weights that a network starts from: random, and of the size that keeps signals alive.
 
-A unit sums ``fan_in`` inputs, so the variance of its output is that of its inputs times ``fan_in · Var(W)``. If this
-factor is not about 1, signals shrink or grow by it in every layer, and so do gradients on their way back. Each rule
-below is a choice of ``Var(W)``. Biases start at zero: the random weights already make the units differ.
+A unit sums ``fan_in`` inputs x, each times a random weight of mean 0, so that
+
+    Var(y) = fan_in · Var(W) · E[x²]
+
+If this is not about E[x²] of the layer before, signals shrink or grow by the same factor in every layer, and so do
+gradients on their way back. Each rule below is a choice of Var(W). Biases start at zero: the random weights already
+make the units differ.
 
 A rule takes a random generator and the shape ``(fan_in, fan_out)`` of a weight matrix, and returns a float64 array of
 that shape.
@@ -19,7 +23,7 @@ Initializer: TypeAlias = Callable[[Generator, tuple[int, int]], Array]
 def he_normal(rng: Generator, shape: tuple[int, int]) -> Array:
     """Draw from a normal distribution with Var(W) = 2 / fan_in.
 
-    ReLU passes on half of its input's second moment, and the 2 makes up for it.
+    Of a symmetric y, ReLU passes on half of the mean square, E[max(y, 0)²] = ½ Var(y), and the 2 makes up for it.
 
     Source: He et al. 2015, "Delving deep into rectifiers", equation 10. PyTorch: ``kaiming_normal_``.
     """

@@ -45,9 +45,11 @@ class Layer:
     """Whether training leaves the parameters alone. Set by `minidl.Sequential.freeze`."""
     lr_scale: float = 1.0
     """The layer's learning rate as a multiple of the optimiser's. Set by `minidl.Sequential.scale_lr`."""
+    owned: bool = False
+    """Whether the layer is part of a model already."""
     buffers: tuple[str, ...] = ()
     """The attributes that are arrays and belong to the trained layer, though no gradient moves them."""
-    _memory: tuple[tuple[int, ...], Any] | None = None
+    _memory: tuple[tuple[int, ...], Any, Any] | None = None
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y from x: (B, in_features) -> (B, out_features)."""
@@ -101,30 +103,32 @@ class Layer:
         if x.dtype != param.dtype:
             raise TypeError(f"x: {self} computes in {param.dtype}, got {x.dtype}; convert with x.astype(...)")
 
-    def remember(self, y_shape: tuple[int, ...], memory: Any) -> None:
-        """Keep ``memory`` for the backward pass, and the shape of y to check dy against."""
-        self._memory = (y_shape, memory)
+    def remember(self, y: Array, memory: Any) -> None:
+        """Keep ``memory`` for the backward pass, and the shape and dtype of y to check dy against."""
+        self._memory = (y.shape, y.dtype, memory)
 
     def recall(self, dy: Array) -> Any:
         """Return what the forward pass remembered, and forget it.
 
         Raises:
             RuntimeError: there was no ``forward(x, training=True)`` since the last backward pass.
-            ValueError: ``dy`` does not have the shape of y.
+            ValueError, TypeError: ``dy`` does not have the shape or the dtype of y.
         """
         name = type(self).__name__
         if self._memory is None:
             raise RuntimeError(f"{name}.backward: call forward(x, training=True) first, once for each backward")
-        y_shape, memory = self._memory
-        if dy.shape != y_shape:
-            raise ValueError(f"{name}.backward: dy has the wrong shape: expected that of y, {y_shape}, got {dy.shape}")
+        shape, dtype, memory = self._memory
+        if dy.shape != shape:
+            raise ValueError(f"{name}.backward: dy has the wrong shape: expected that of y, {shape}, got {dy.shape}")
+        if dy.dtype != dtype:
+            raise TypeError(f"{name}.backward: expected dy to be {dtype}, as y is, got {dy.dtype}")
         self._memory = None
         return memory
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave views and memory out of copies: a copied model binds its layers to vectors of its own."""
         views = {d + name for name in self.param_shapes() for d in ("", "d")}
-        return {key: value for key, value in self.__dict__.items() if key not in views | {"_memory"}}
+        return {key: value for key, value in self.__dict__.items() if key not in views | {"_memory", "owned"}}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -137,8 +141,10 @@ class Dense(Layer):
 
         dW = xᵀ dy      db = Σ dy      dx = dy Wᵀ
 
-    Each follows from y_bh = Σ_d x_bd W_dh + b_h. W_dh appears in column h of y, once in each row b, with the factor
-    x_bd: therefore dW_dh = Σ_b x_bd dy_bh. The shapes leave no other way to multiply.
+    Each follows from y_bh = Σ_d x_bd W_dh + b_h, by asking in which entries of y a variable appears, and with which
+    factor. W_dh appears in column h, once in each row b, with the factor x_bd: dW_dh = Σ_b x_bd dy_bh. b_h appears in
+    the same entries with the factor 1: db_h = Σ_b dy_bh. And x_bd appears in row b, in each column h, with the factor
+    W_dh: dx_bd = Σ_h dy_bh W_dh. These sums are the matrix products above.
 
     Args:
         in_features: D, the number of inputs, at least 1.
@@ -169,7 +175,10 @@ class Dense(Layer):
 
     def init_params(self, rng: Generator) -> None:
         """Draw W by the rule ``init``; leave b at zero."""
-        self.W[...] = self.init(rng, self.W.shape)
+        W = self.init(rng, self.W.shape)
+        if W.shape != self.W.shape:
+            raise ValueError(f"init: expected weights of shape {self.W.shape}, got {W.shape}")
+        self.W[...] = W
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = x W + b."""
@@ -177,7 +186,7 @@ class Dense(Layer):
         y: Array = x @ self.W  # (B, D) @ (D, H) -> (B, H)
         y += self.b  # (H,), added to every row
         if training:
-            self.remember(y.shape, x)
+            self.remember(y, x)
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -212,7 +221,7 @@ class ReLU(Layer):
         """Compute y = max(x, 0)."""
         y: Array = array_module(x).maximum(x, 0)
         if training:
-            self.remember(y.shape, y)  # y > 0 exactly where x > 0, and the next layer keeps y anyway
+            self.remember(y, y)  # y > 0 exactly where x > 0, and a Dense layer after this one keeps y anyway
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -229,8 +238,9 @@ class LogSoftmax(Layer):
 
         y_k = x_k − log Σ_j exp(x_j)
 
-    The exponentials overflow for large x, and subtracting the same number from the whole row changes nothing in the
-    quotient. With the row's maximum subtracted, the largest exponential is exactly 1.
+    The exponentials overflow for large x, and for very negative x all of them vanish, so that the logarithm is −∞. But
+    subtracting the same number from the whole row changes nothing in the quotient. With the row's own maximum
+    subtracted, the largest exponential is exactly 1, and the sum is from 1 to K.
 
     Backward: ∂y_k/∂x_i = [k = i] − p_i, and summing dy_k times that over k gives
 
@@ -246,7 +256,7 @@ class LogSoftmax(Layer):
         x = x - x.max(axis=1, keepdims=True)  # (B, K) − (B, 1)
         y: Array = x - xp.log(xp.exp(x).sum(axis=1, keepdims=True))
         if training:
-            self.remember(y.shape, y)
+            self.remember(y, y)
         return y
 
     def backward(self, dy: Array) -> Array:

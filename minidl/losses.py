@@ -1,8 +1,8 @@
 """What training makes small: one number for a whole batch.
 
 The loss is the mean over the samples of the batch, not their sum, so that batches of all sizes can be compared and a
-learning rate means the same for each. Its backward pass is therefore the only place in the engine where 1/B appears:
-the layers before it just add up what their samples hand them.
+learning rate means the same for each. Its backward pass is therefore where the gradient gets its 1/B: the layers before
+it just add up what their samples hand them. (Batch normalisation divides by B for a reason of its own, a mean over x.)
 """
 
 from minidl.backend import Array, array_module, on_host

@@ -147,6 +147,7 @@ def lr_range_test(
 
     Source: Smith 2017, "Cyclical learning rates for training neural networks", section 3.3; the defaults are fast.ai's.
     """
+    instance("model", model, Sequential)
     instance("optimizer", optimizer, Optimizer)
     min_lr, max_lr = positive("min_lr", min_lr), positive("max_lr", max_lr)
     if min_lr >= max_lr:

@@ -98,7 +98,7 @@ class BatchNorm(Layer):
             if not self.frozen:
                 self._move_averages(mean, var, part.stop - part.start)
         y = self.gamma * x_hat + self.beta
-        self.remember(y.shape, (x_hat, std))
+        self.remember(y, (x_hat, std))
         return y
 
     def backward(self, dy: Array) -> Array:

@@ -83,8 +83,11 @@ class DivergedError(ArithmeticError):
     """
 
     def __init__(self, message: str, history: History):
-        super().__init__(message)
+        super().__init__(message, history)  # both, so that the error can pass from one process to another
         self.history = history
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def fit(
@@ -132,7 +135,9 @@ def fit(
             the training; nothing has been changed.
         DivergedError: the loss became infinite or NaN. The error names where, and what to try.
     """
+    instance("model", model, Sequential)
     instance("optimizer", optimizer, Optimizer)
+    positive("optimizer.lr", optimizer.lr)
     train = check_dataset("train", train, model)
     test = check_dataset("test", test, model)
     epochs, n = positive_int("epochs", epochs), len(train.x)
@@ -205,8 +210,8 @@ def minibatches(
 ) -> Iterator[tuple[Array, Array]]:
     """Yield all of ``data`` once, in random order, as batches (B, features) and (B,).
 
-    The samples are shuffled, not the batches, so that no two epochs have the same batches. The last one is short where
-    the samples do not come out even: all are used.
+    The samples are shuffled, not the batches, so that every epoch has other batches. The last one is short where the
+    samples do not come out even: all are used.
 
     Args:
         data: samples and labels.
@@ -228,11 +233,12 @@ def batch_bounds(n: int, batch_size: int | Schedule, epoch: int = 0) -> Iterator
     """Yield where each batch of an epoch starts and stops among its n samples; arguments as in `minibatches`."""
     start = 0
     while start < n:
-        size = batch_size
+        name, size = "batch_size", batch_size
         if callable(size):
             time = epoch + start / n
-            size = round(positive(f"batch_size after {time:g} epochs", size(time)))
-        stop = min(start + positive_int("batch_size", size, most=n), n)
+            name = f"batch_size after {time:g} epochs"
+            size = round(positive(name, size(time)))
+        stop = min(start + positive_int(name, size, most=n), n)
         yield start, stop
         start = stop
 
@@ -248,8 +254,8 @@ def evaluate(model: Sequential, data: tuple[Array, Array]) -> tuple[float, float
         ValueError, TypeError: ``data`` is empty, or has a wrong shape or dtype.
     """
     x, labels = data
-    if not len(x):
-        raise ValueError("data: expected at least one sample, got none")
+    if not len(x) or len(x) != len(labels):
+        raise ValueError(f"data: expected a label for every sample, and at least one; got {len(x)} and {len(labels)}")
     loss = NLLLoss()
     total: Any = 0.0  # both sums stay on a GPU until they are complete
     hits: Any = 0

@@ -122,6 +122,11 @@ def test_labels_that_would_wrap_on_a_gpu_are_refused(xp, small_data):
         train(deep_model().to("cupy"), minidl.SGD(), bad)
 
 
+def test_a_loss_there_does_not_wait_for_its_labels_to_be_looked_at(xp):
+    log_p, labels = xp.asarray(np.zeros((2, 3))), xp.asarray(np.array([0, -1]))
+    minidl.NLLLoss().forward(log_p, labels)  # fit has looked at all of them before
+
+
 def test_the_stand_in_is_strict(xp):
     x, host = xp.asarray(np.ones(3)), np.ones(3)
     with pytest.raises(TypeError, match="implicit conversion"):

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import io
 import shutil
 import struct
 
@@ -75,7 +76,8 @@ def test_checksum(tmp_path):
     path = tmp_path / "file"
     data = idx_bytes(np.arange(5, dtype="u1"))
     path.write_bytes(data)
-    assert len(minidl.read_idx(path, hashlib.sha256(data).hexdigest())) == 5
+    digest = hashlib.sha256(data).hexdigest()
+    assert len(minidl.read_idx(path, digest)) == len(minidl.read_idx(path, digest.upper())) == 5
     with pytest.raises(ValueError, match="damaged: expected SHA-256 0000"):
         minidl.read_idx(path, "0" * 64)
 
@@ -101,6 +103,7 @@ def test_load_idx(tmp_path, pack, end):
     np.testing.assert_array_equal(train.labels, labels)
     np.testing.assert_array_equal(test.labels, test_labels)
     assert train.x.dtype == test.x.dtype == np.float32
+    assert train.labels.dtype == np.int64
     assert minidl.load_idx(str(tmp_path), "float64")[0].x.dtype == np.float64
 
 
@@ -112,7 +115,9 @@ def test_load_idx(tmp_path, pack, end):
         (lambda images, labels: (labels, labels), "images of at least 2 dimensions"),
         (lambda images, labels: (images, images), "labels of 1"),
         (lambda images, labels: (images, labels.astype("f4")), "integer labels"),
-        (lambda images, labels: (images[:, :2], labels), r"samples of shape \(6,\) as in train, got \(12,\)"),
+        (lambda images, labels: (images[:, :2], labels), r"t10k images of \(2, 3\) as for training, got \(4, 3\)"),
+        (lambda images, labels: (images.reshape(20, 3, 4), labels), r"t10k images of \(3, 4\) as for training"),
+        (lambda images, labels: (images, labels.view("i1") - 20), "train labels from 0, got -"),
     ],
 )
 def test_sets_that_do_not_fit(tmp_path, change, message):
@@ -138,6 +143,51 @@ def test_values_that_are_all_equal():
     data = minidl.Dataset(np.ones((3, 2)), np.zeros(3, int))
     with pytest.raises(ValueError, match="not all equal"):
         minidl.standardize(data, data)
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 123.456])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_equal_values_are_noticed_despite_rounding(value, dtype):
+    data = minidl.Dataset(np.full((3, 1), value), np.zeros(3, int))
+    with pytest.raises(ValueError, match="train: expected values that are not all equal"):
+        minidl.standardize(data, data, dtype)
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_values_that_cannot_be_squared_are_refused(size):
+    data = minidl.Dataset(np.array([[1.0, 2.0]]) * size, np.zeros(1, int))
+    with pytest.raises(ValueError, match="train: expected values whose squares float32 can hold"):
+        minidl.standardize(data, data)
+    assert minidl.standardize(data, data, "float64")[0].x.std() == pytest.approx(1)
+
+
+def test_nothing_cannot_be_standardized():
+    data, empty = (minidl.Dataset(np.arange(6.0).reshape(3, 2)[:n], np.zeros(n, int)) for n in (3, 0))
+    for train, test in ((data, empty), (empty, data)):
+        with pytest.raises(ValueError, match="train, test: expected samples of equal shape, and not none"):
+            minidl.standardize(train, test)
+
+
+class Counting(io.BytesIO):
+    asked = 0
+
+    def read(self, size):
+        self.asked = max(self.asked, size)
+        return super().read(size)
+
+
+def test_no_more_is_read_than_the_file_can_hold(tmp_path):
+    file = Counting(b"\0\0\x08\x02" + b"\xff" * 8 + b"abc")
+    with pytest.raises(ValueError, match=r"expected .* bytes of data"):
+        datasets._read_parts(tmp_path, file, most=100)
+    assert file.asked == 101
+
+
+def test_an_impossible_shape_names_the_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"\0\0\x08\x03" + b"\0" * 4 + b"\xff" * 8)
+    with pytest.raises(ValueError, match=rf"{path}: shape .* is not possible"):
+        minidl.read_idx(path)
 
 
 def test_standardize_leaves_its_arguments():

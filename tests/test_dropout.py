@@ -36,6 +36,13 @@ def test_masks_follow_the_seed_and_change_every_time():
     assert (first != one.forward(x, training=True)).any()
 
 
+def test_masks_are_drawn_in_single_precision_from_a_child_of_the_seed():
+    x = np.ones((5, 40))
+    (child,) = np.random.default_rng(7).spawn(1)
+    expected = (child.random(x.shape, dtype="float32") >= 0.3) / 0.7
+    np.testing.assert_allclose(dropout(0.3, seed=7).forward(x, training=True), expected)
+
+
 def test_two_layers_have_masks_of_their_own():
     model = minidl.Sequential(minidl.Dropout(0.5), minidl.Dropout(0.5), seed=0)
     x = np.ones((5, 40), "float32")

@@ -92,15 +92,65 @@ def test_results_of_other_settings_are_kept(tmp_path, call):
     first = (tmp_path / "chapter37.json").read_bytes()
     for lr in ("0.02", "0.03"):
         printed = call(tmp_path, "--batch-sizes", "300", "--lr", lr)
-        assert "was made with other settings or in another environment; it is kept as" in printed
+        assert "is not of these settings and this environment; it is kept as" in printed
     assert (tmp_path / "chapter37.1.json").read_bytes() == first
     assert json.loads((tmp_path / "chapter37.2.json").read_text())["settings"]["lr"] == 0.02
     assert json.loads((tmp_path / "chapter37.json").read_text())["settings"]["lr"] == 0.03
+    assert "finished earlier" in call(tmp_path, "--batch-sizes", "300")  # taken up from the file it was kept in
+    assert json.loads((tmp_path / "chapter37.json").read_text())["settings"]["lr"] == 0.01
+
+
+def test_two_calls_at_once_lose_nothing(tmp_path):
+    one, other = (experiment.Results(tmp_path / "chapter37.json", {}, {}) for _ in range(2))
+    for results, seed in ((one, 1), (other, 0)):
+        results.add("run", seed, 0.1, 64, minidl.History())
+        results.save([])
+    runs = json.loads((tmp_path / "chapter37.json").read_text())["runs"]
+    assert [run["seed"] for run in runs] == [0, 1]
+    assert list(tmp_path.iterdir()) == [tmp_path / "chapter37.json"]
+
+
+RUN = {"name": "batch 300", "seed": 0, "batch_size": 300, "lr": 0.01, "history": minidl.History().to_dict()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda old: old | {"runs": [{}]},
+        lambda old: old | {"runs": "abc"},
+        lambda old: old | {"runs": [RUN | {"history": {}}, RUN | {"history": {"epoch": [1]}}]},
+        lambda old: old | {"runs": [RUN | {"history": RUN["history"] | {"epoch": [1]}}]},
+        lambda old: old | {"runs": [RUN | {"history": {name: [None] for name in RUN["history"]}}]},
+        lambda old: [],
+        lambda old: None,
+    ],
+)
+def test_results_that_make_no_sense_are_kept_and_not_used(tmp_path, change):
+    path = tmp_path / "chapter37.json"
+    results = experiment.Results(path, {}, {})
+    results.add("run", 0, 0.1, 64, minidl.History())
+    results.save([])
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    spoiled = path.read_text()
+    assert experiment.Results(path, {}, {}).runs == []
+    assert (tmp_path / "chapter37.1.json").read_text() == spoiled
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path, out):
+    (tmp_path / "file").write_text("")
+    options = [*TINY, "--out", str(tmp_path / out), "--batch-sizes", "30"]
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "chapter37.py", *options], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Results cannot be written: " in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_file_that_is_no_results_file_is_kept(tmp_path, call):
     (tmp_path / "chapter37.json").write_text("{half a fi")
-    assert "is not a results file; it is kept as" in call(tmp_path, "--batch-sizes", "300")
+    assert "is not of these settings and this environment; it is kept as" in call(tmp_path, "--batch-sizes", "300")
     assert (tmp_path / "chapter37.1.json").read_text() == "{half a fi"
 
 
@@ -131,7 +181,7 @@ def test_divergence_is_reported_without_a_traceback(tmp_path):
         [sys.executable, EXAMPLES / "chapter37.py", *options], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "the loss became" in done.stderr
+    assert "run 1/1: batch 30, seed 0: the loss became" in done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -289,6 +289,11 @@ def test_a_layer_cannot_serve_two_models():
     model = deep_model()
     with pytest.raises(ValueError, match=r"Dense\(5, 8\) at position 0 already belongs to a model"):
         minidl.Sequential(model.layers[0])
+    with pytest.raises(ValueError, match=r"ReLU\(\) at position 1 already belongs to a model"):
+        minidl.Sequential(minidl.Dense(5, 8), model.layers[2])
+    with pytest.raises(ValueError, match="already belongs"):
+        minidl.Sequential(copy.deepcopy(model).layers[2])
+    minidl.Sequential(copy.deepcopy(model.layers[0]))
 
 
 def test_summary_shows_what_is_frozen(capsys):

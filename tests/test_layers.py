@@ -113,6 +113,16 @@ def test_wrong_dy_is_refused_and_the_right_one_still_works(make):
 
 
 @every_layer
+def test_dy_of_other_columns_or_precision_is_refused(make):
+    layer, _, x, _ = setup(make, 3, 4, 2, seed=0)
+    y = layer.forward(x, training=True)
+    with pytest.raises(ValueError, match="dy has the wrong shape"):
+        layer.backward(np.ones((len(y), y.shape[1] + 1)))
+    with pytest.raises(TypeError, match="backward: expected dy to be float64, as y is, got float32"):
+        layer.backward(np.ones_like(y, "float32"))
+
+
+@every_layer
 def test_float32_stays_float32(make):
     layer, params, x, dy = setup(make, 3, 4, 2, seed=0)
     layer = bound(layer, params.astype("float32"))
@@ -181,6 +191,18 @@ def test_log_softmax_is_a_distribution_and_ignores_shifts(seed, shift):
 def test_log_softmax_at_extreme_logits():
     y = minidl.LogSoftmax().forward(np.array([[1e4, -1e4, 0.0]], "float32"))
     np.testing.assert_array_equal(y, np.array([[0, -2e4, -1e4]], "float32"))
+
+
+def test_each_row_has_its_own_maximum():
+    y = minidl.LogSoftmax().forward(np.array([[0.0, 0.0], [2000.0, 0.0]]))
+    np.testing.assert_allclose(y, [[-np.log(2), -np.log(2)], [0, -2000]])
+
+
+def test_weights_of_a_wrong_shape_are_refused_and_the_layer_is_free():
+    layer = minidl.Dense(3, 2, init=lambda rng, shape: np.zeros((1, 1)))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"init: expected weights of shape \(3, 2\), got \(1, 1\)"):
+            minidl.Sequential(layer)
 
 
 def test_log_softmax_gradient_is_orthogonal_to_shifts():

@@ -54,6 +54,13 @@ def test_a_copy_computes_the_same_and_is_independent(name):
         other.backward(np.zeros((3, 2), "float32"))
 
 
+def test_a_copy_holds_parameters_and_gradients_once():
+    model = minidl.Sequential(minidl.Dense(100, 100), minidl.ReLU(), minidl.Dense(100, 100))
+    x = np.ones((1000, 100), "float32")
+    model.forward(x, training=True)
+    assert len(pickle.dumps(model)) < 1.1 * (model.params.nbytes + model.grads.nbytes)
+
+
 def loss_of(model, x, labels):
     return minidl.NLLLoss().forward(model.forward(x), labels)
 

@@ -25,6 +25,8 @@ def test_scale_and_shift():
     layer.gamma[...], layer.beta[...] = [2, 3], [10, 20]
     y = model.forward(np.array([[0.0, 4.0], [2.0, 0.0]]), training=True)
     np.testing.assert_allclose(y, [[8, 23], [12, 17]], rtol=1e-5)
+    layer.moving_mean[...], layer.moving_var[...] = [1, 2], [1, 4]
+    np.testing.assert_allclose(model.forward(np.array([[0.0, 4.0], [2.0, 0.0]])), [[8, 23], [12, 17]], rtol=1e-5)
 
 
 def test_moving_averages_by_hand():

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minidl
+from minidl import checks
 
 PACKAGE = Path(minidl.__file__).parent
 SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("*.py"))}
@@ -62,3 +64,15 @@ def test_version_is_that_of_the_package():
 def test_importing_brings_in_neither_matplotlib_nor_cupy():
     code = "import sys, minidl; print([name for name in ('matplotlib', 'cupy', 'hypothesis') if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["positive", "not_negative", "fraction", "share"])
+@pytest.mark.parametrize("value", [np.float64(0.5), np.float32(0.5)])
+def test_checks_return_plain_floats(name, value):
+    checked = getattr(checks, name)("x", value)
+    assert type(checked) is float
+    assert (np.ones(1, "float32") * checked).dtype == np.float32
+
+
+def test_whole_numbers_become_plain():
+    assert type(checks.positive_int("n", np.int32(3))) is int

@@ -89,6 +89,7 @@ def test_one_period_of_sgdr():
     assert schedule(2.5) == pytest.approx(0.01 + 0.02 * (1 + cos(pi / 4)))
     assert schedule(9.9999) == pytest.approx(0.01, abs=1e-6)
     assert schedule(10) == 0.05
+    assert cosine_restarts(0.1)(0.5) == pytest.approx(0.05)  # by default a cycle is one epoch, and falls to zero
 
 
 def test_sgdr_with_growing_cycles():
@@ -119,6 +120,9 @@ def test_one_cycle():
     assert values(schedule, 0, 4.5, 10, 99) == [0.1, 1.0, 0.001, 0.001]
     assert schedule(9) == pytest.approx(0.1)
     assert schedule(2.25) == pytest.approx(0.55)
+    assert schedule(9.5) == pytest.approx(0.0505)
+    slower = one_cycle(0.5, length=20)
+    assert values(slower, 0, 9, 20) == pytest.approx([0.05, 0.5, 0.0005])
 
 
 @pytest.mark.parametrize(

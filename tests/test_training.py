@@ -1,4 +1,7 @@
 import copy
+import io
+import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -32,7 +35,7 @@ def test_history(small_data, batch_size, updates):
     assert history.updates == [updates, 2 * updates, 3 * updates]
     assert history.lr == [0.1] * 3
     assert history.batch_size == [batch_size] * 3
-    assert all(seconds > 0 for seconds in history.seconds)
+    assert all(0 < seconds < 5 for seconds in history.seconds)
     for train, test, gap in zip(history.train_accuracy, history.test_accuracy, history.generalization_gap, strict=True):
         assert gap == train - test
 
@@ -48,7 +51,7 @@ def test_fit_is_the_loop_of_the_book(small_data):
             expected.backward(loss.backward())
             optimizer.step(expected.params, expected.grads)
     np.testing.assert_array_equal(model.params, expected.params)
-    assert history.train_loss[-1], history.train_accuracy[-1] == minidl.evaluate(expected, small_data)
+    assert (history.train_loss[-1], history.train_accuracy[-1]) == minidl.evaluate(expected, small_data)
 
 
 def test_the_same_call_gives_the_same_bits(small_data):
@@ -98,8 +101,9 @@ def test_evaluate_changes_nothing(small_data):
 
 
 def test_evaluate_refuses_nothing_at_all():
-    with pytest.raises(ValueError, match="data: expected at least one sample"):
-        minidl.evaluate(small_model(), (np.zeros((0, 5), "float32"), np.zeros(0, int)))
+    for samples, labels in ((0, 0), (1000, 2000)):
+        with pytest.raises(ValueError, match="data: expected a label for every sample, and at least one"):
+            minidl.evaluate(small_model(), (np.zeros((samples, 5), "float32"), np.zeros(labels, int)))
 
 
 def test_divergence_names_where_and_what_to_try(small_data):
@@ -141,6 +145,45 @@ def test_the_progress_bar_is_silent_unless_asked(small_data, capsys):
     assert out == ""
     for part in ("batch 7: 100%", "27/27", "epoch 3/3, loss ", "test accuracy "):
         assert part in err
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_progress_bar_shows_on_a_terminal(small_data, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    train_small(small_data)
+    assert "27/27" in sys.stderr.getvalue()
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    train_small(small_data, progress=False)
+    assert sys.stderr.getvalue() == ""
+
+
+def test_the_error_of_a_divergence_survives_a_change_of_process(small_data):
+    with pytest.raises(minidl.DivergedError) as stop:
+        train_small(small_data, lr=1e30)
+    error = pickle.loads(pickle.dumps(stop.value))
+    assert str(error) == str(stop.value)
+    assert error.history == stop.value.history
+
+
+def test_a_test_loss_that_is_not_finite_is_noticed(small_data):
+    huge = minidl.Dataset(small_data.x * np.float32(1e37), small_data.labels)
+    model = minidl.Sequential(minidl.Dense(5, 8), minidl.Dense(8, 8), minidl.Dense(8, 2), minidl.LogSoftmax(), seed=0)
+    model.params *= 10
+    with pytest.raises(minidl.DivergedError, match="in epoch 1"):
+        minidl.fit(model, minidl.SGD(1e-6), small_data, huge, epochs=1, batch_size=7)
+
+
+def test_the_rate_of_the_optimizer_is_checked(small_data):
+    optimizer = minidl.SGD()
+    optimizer.lr = -1
+    with pytest.raises(ValueError, match=r"^optimizer\.lr: expected a finite number above 0, got -1"):
+        minidl.fit(small_model(), optimizer, small_data, small_data, epochs=1, batch_size=7)
+    with pytest.raises(TypeError, match=r"^model: expected an instance of Sequential"):
+        minidl.fit("model", minidl.SGD(), small_data, small_data, epochs=1, batch_size=7)
 
 
 def replaced(data, **changes):
@@ -268,10 +311,10 @@ def test_the_batch_size_can_change_within_an_epoch(small_data):
     [
         ({"schedule": lambda t: 0.1 - 0.05 * t}, r"lr after 2 epochs: expected a finite number above 0, got 0\.0"),
         ({"schedule": lambda t: float("nan") if t > 2.5 else 0.1}, r"lr after 2\.\d+ epochs: .* got nan"),
-        ({"batch_size": lambda t: 61 if t >= 1 else 60}, "batch_size: expected 1 to 60, got 61"),
+        ({"batch_size": lambda t: 61 if t >= 1 else 60}, "batch_size after 1 epochs: expected 1 to 60, got 61"),
         ({"batch_size": lambda t: 10 - 10 * (t >= 1)}, "batch_size after 1 epochs: expected a finite number above 0"),
         ({"batch_size": lambda t: float("nan")}, "batch_size after 0 epochs: "),
-        ({"batch_size": lambda t: 0.3}, "batch_size: expected 1 to 60, got 0"),
+        ({"batch_size": lambda t: 0.3}, "batch_size after 0 epochs: expected 1 to 60, got 0"),
     ],
 )
 def test_schedules_are_checked_for_the_whole_training_before_it_starts(small_data, options, message):
