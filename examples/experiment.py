@@ -106,8 +106,8 @@ class Results:
             old = json.loads(path.read_text(encoding="utf-8"))
             runs: list[dict[str, Any]] = old["runs"]
             for run in runs:
-                minidl.History(**run["history"])
-                columns = np.array(list(run["history"].values()), float)  # fails, if their lengths differ
+                history = run["history"]
+                columns = np.array([history[name] for name in minidl.History().to_dict()], float)  # of equal length
                 if not np.isfinite(columns).all() or not {"name", "seed", "batch_size", "lr"} <= set(run):
                     return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
