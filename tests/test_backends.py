@@ -127,6 +127,19 @@ def test_a_loss_there_does_not_wait_for_its_labels_to_be_looked_at(xp):
     minidl.NLLLoss().forward(log_p, labels)  # fit has looked at all of them before
 
 
+def test_blocks_are_for_the_cpu(xp):
+    sizes = []
+
+    class Spy(minidl.SGD):
+        def update(self, w, g, lr):
+            sizes.append(len(w))
+
+    n = minidl.optimizers.BLOCK + 5
+    Spy().step(np.zeros(n), np.zeros(n))
+    Spy().step(xp.zeros(n), xp.zeros(n))
+    assert sizes == [n - 5, 5, n]
+
+
 def test_the_stand_in_is_strict(xp):
     x, host = xp.asarray(np.ones(3)), np.ones(3)
     with pytest.raises(TypeError, match="implicit conversion"):

@@ -43,6 +43,16 @@ def test_masks_are_drawn_in_single_precision_from_a_child_of_the_seed():
     np.testing.assert_allclose(dropout(0.3, seed=7).forward(x, training=True), expected)
 
 
+def test_a_value_is_dropped_where_the_number_drawn_is_below_p():
+    class Drawn:
+        def random(self, shape, dtype):
+            return np.array([[0.0, 0.25, 0.5, 0.75]])  # of the numbers from 0 to 1, a fraction p is below p
+
+    layer = minidl.Dropout(0.5)
+    layer.rng = Drawn()
+    np.testing.assert_array_equal(layer.forward(np.ones((1, 4)), training=True), [[0, 0, 2, 2]])
+
+
 def test_two_layers_have_masks_of_their_own():
     model = minidl.Sequential(minidl.Dropout(0.5), minidl.Dropout(0.5), seed=0)
     x = np.ones((5, 40), "float32")

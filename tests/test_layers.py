@@ -99,7 +99,8 @@ def test_backward_uses_up_its_memory(make):
     layer, _, x, dy = setup(make, 3, 4, 2, seed=0)
     layer.forward(x, training=True)
     layer.backward(dy)
-    with pytest.raises(RuntimeError, match="once for each backward"):
+    message = rf"^{type(layer).__name__}\.backward: call forward\(x, training=True\) first, once for each backward$"
+    with pytest.raises(RuntimeError, match=message):
         layer.backward(dy)
 
 

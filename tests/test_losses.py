@@ -51,7 +51,9 @@ def test_backward_needs_a_forward():
         loss.backward()
     loss.forward(*batch(0, 2, 3))
     loss.backward()
-    with pytest.raises(RuntimeError, match="once for each backward"):
+    with pytest.raises(
+        RuntimeError, match=r"^NLLLoss\.backward: call forward\(log_p, labels\) first, once for each backward$"
+    ):
         loss.backward()
 
 
