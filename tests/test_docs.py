@@ -7,6 +7,8 @@ import sys
 import types
 from pathlib import Path
 
+import minidl
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -27,7 +29,8 @@ def test_readme_shows_the_verdicts_of_the_committed_results():
 
 def test_the_python_in_readme_runs():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    code, check = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(check, {"MyLayer": minidl.ReLU})
     names = {}
     exec(code, names)
     assert names["history"].test_accuracy[-1] > 0.9
