@@ -2,6 +2,7 @@
 
 import ast
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from test_groups import OPTIMIZERS, deep_model
 import minidl
 from minidl.testing import StrictArray, check_layer, strict_backend
 
+standin = sys.modules["minidl.testing.strict_backend"]
 CUPY = json.loads((Path(__file__).parent / "data" / "cupy_api.json").read_text())
 MODULES = sorted(Path(minidl.__file__).parent.glob("*.py"))
 ENGINE = ("layers", "normalization", "dropout", "losses", "optimizers")
@@ -59,6 +61,12 @@ def test_the_recording_is_of_the_installed_cupy():
     cupy = pytest.importorskip("cupy")
     for name in ("matmul", "take", "zeros_like"):
         assert hasattr(cupy, name)
+
+
+def test_all_that_the_stand_in_offers_exists_in_cupy():
+    offered = f"{standin.CREATION} {standin.MATHEMATICS} {standin.MORE}".split()
+    assert set(offered) <= set(CUPY["functions"])
+    assert set(standin.METHODS.split()) <= set(CUPY["methods"])
 
 
 @pytest.fixture
@@ -152,7 +160,10 @@ def test_the_stand_in_is_strict(xp):
             function()
     with pytest.raises(TypeError, match="unsupported type"):
         x[...] = host
-    with pytest.raises(AttributeError, match="StrictArray has no cumsum"):
+    for lax in (lambda: x * [1, 2, 3], lambda: x.sum(initial=0.0), lambda: x.max(where=x > 0)):
+        with pytest.raises(TypeError, match="CuPy's"):
+            lax()
+    with pytest.raises(AttributeError, match=r"StrictArray, .* has no cumsum"):
         x.cumsum()
     assert isinstance(x.sum(), StrictArray)
     assert x.sum().shape == ()

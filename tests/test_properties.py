@@ -28,11 +28,11 @@ def test_the_gradient_of_every_network(batch, data):
     for layer in model.layers:
         pre_activations.append(layer.forward(pre_activations[-1]))
     away = all(
-        abs(z).min() > 1e-6
+        abs(z).min() > 1e-3
         for z, layer in zip(pre_activations, model.layers, strict=False)
         if type(layer) is minidl.ReLU
     )
-    if away:  # complex steps of 1e-20 would be right at any distance; a kink hit exactly is tested apart
+    if away:  # from the kinks of ReLU, by more than the differences that complex steps are held against
         check_gradients(model, x)
 
 

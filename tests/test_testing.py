@@ -374,6 +374,99 @@ class SharedBuffers(BatchNorm):
         return copy.copy(self)
 
 
+class RebindingInit(Dense):
+    def init_params(self, rng):
+        self.W = rng.normal(size=self.W.shape)
+
+
+class UnfilledInit(Dense):
+    def init_params(self, rng):
+        self.W[...] = np.nan
+
+
+class GlobalInit(Dense):
+    dice = np.random.default_rng(0)
+
+    def init_params(self, rng):
+        self.W[...] = self.dice.normal(size=self.W.shape)
+
+
+class StaleWeights(Dense):
+    """Keeps the weights of its first pass."""
+
+    def forward(self, x, training=False):
+        self.kept = getattr(self, "kept", self.W.copy())
+        y = x @ self.kept + self.b
+        if training:
+            self.remember(y, x)
+        return y
+
+
+class ShrinkingBias(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.b *= 0.999
+
+
+class DetachedWeights(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.W = self.W.copy()
+
+
+class WrongInSinglePrecision(ReLU):
+    def backward(self, dy):
+        return super().backward(dy) * (1 if dy.dtype == np.float64 else 1.5)
+
+
+class WrongForOneSample(ReLU):
+    def backward(self, dy):
+        return super().backward(dy) * (1 if len(dy) > 1 else 2)
+
+
+class NotConsumedByTheFirstLayer(Dense):
+    def backward_params(self, dy):
+        memory = self._memory
+        super().backward_params(dy)
+        self._memory = memory
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self._memory = None
+        return dx
+
+
+class FirstLayerInPlace(Dense):
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        dy *= 0
+
+    def backward(self, dy):
+        return super().backward(dy.copy())
+
+
+class NumPyInEvaluation(Tanh):
+    def forward(self, x, training=False):
+        return super().forward(x, training) if training else np.tanh(x)
+
+
+class Softsign(Layer):
+    """Right, but abs is not analytic."""
+
+    def forward(self, x, training=False):
+        if training:
+            self.remember(x, x)
+        return x / (1 + abs(x))
+
+    def backward(self, dy):
+        return dy / (1 + abs(self.recall(dy))) ** 2
+
+
+class WrongSoftsign(Softsign):
+    def backward(self, dy):
+        return dy / (1 + abs(self.recall(dy)))
+
+
 # The class, its number of features (None for any), the rule that it breaks, and what the checker says of it.
 ZOO = [
     (WrongSign, 4, "gradients", "dx.*the sign is wrong"),
@@ -384,9 +477,9 @@ ZOO = [
     (MeanBias, 4, "gradients", "db.*too few: 1/B where a sum is meant"),
     (SumTimesBatch, 4, "gradients", "dW.*too many: a sum where a mean is meant"),
     (BiasOfFirstSample, 4, "gradients", "db"),
-    (ForgottenBias, 4, "gradients", "db.*is nan.*it was not written"),
-    (ForgottenWeights, 4, "gradients", "dW.*it was not written"),
-    (Accumulating, 4, "gradients", "dW.*it was not written"),
+    (ForgottenBias, 4, "gradients", "db.*is nan.*it is NaN: not written"),
+    (ForgottenWeights, 4, "gradients", "dW.*it is NaN: not written"),
+    (Accumulating, 4, "gradients", "dW.*it is NaN: not written"),
     (StaleCache, 4, "gradients", "dW"),
     (MissingMask, None, "gradients", "dx.*a mask is missing"),
     (InvertedMask, None, "gradients", "dx"),
@@ -399,7 +492,7 @@ ZOO = [
     (BatchNormWithoutGamma, 3, "gradients", "dx"),
     (DropoutWithANewMaskBackward, None, "gradients", "dx"),
     (DropoutUnscaledBackward, None, "gradients", "dx.*times what it should be"),
-    (GlobalDice, None, "gradients", "dx"),
+    (GlobalDice, None, "precision", "y differs between float32 and float64"),
     (DoublePrecisionLeak, None, "precision", "y is float64 where x is float32"),
     (DoublePrecisionLeakBackward, None, "precision", "dx is float64 where x is float32"),
     (ReLUInPlace, None, "input", "x was changed"),
@@ -415,8 +508,20 @@ ZOO = [
     (BatchNormOfTheBatchInEvaluation, 3, "samples", "the output for a sample depends on its batch"),
     (FlatOutput, None, "shapes", "dy has the wrong shape"),
     (NotPicklable, None, "copies", "Can't .*pickle"),
-    (SharedBuffers, 3, "copies", "a copy shares parameters or buffers"),
+    (SharedBuffers, 3, "precision", "y in evaluation differs between"),
     (NumPyOnly, None, "backends", ""),
+    (NumPyInEvaluation, None, "backends", ""),
+    (RebindingInit, 4, "start", "init_params replaces W; fill W"),
+    (UnfilledInit, 4, "start", "init_params leaves NaN or infinity"),
+    (GlobalInit, 4, "start", "the same seed gives other parameters"),
+    (StaleWeights, 4, "gradients|parameters", ""),
+    (ShrinkingBias, 4, "overwriting|parameters", ""),
+    (DetachedWeights, 4, "parameters", "W is replaced, not written into"),
+    (WrongInSinglePrecision, None, "precision", "dx differs between float32 and float64"),
+    (WrongForOneSample, None, "gradients", "dx.*it is 2 times what it should be"),
+    (NotConsumedByTheFirstLayer, 4, "memory", "a second backward_params is not refused"),
+    (FirstLayerInPlace, 4, "input", "dy was changed"),
+    (WrongSoftsign, None, "gradients", "the forward pass is not analytic"),
 ]
 
 
@@ -432,6 +537,74 @@ def make_wrong(kind, features):
 def test_wrong_layers_do_not_pass(kind, features, rule, message):
     with pytest.raises(ContractError, match=rf"fails the check of {rule}, in example \d: .*{message}"):
         check_layer(make_wrong(kind, features))
+
+
+def test_a_layer_that_is_not_analytic_is_checked_by_differences():
+    with pytest.raises(ContractError, match=r'not analytic, .* measure with method="differences"'):
+        check_layer(Softsign)
+    check_layer(Softsign, method="differences")
+    with pytest.raises(ContractError, match="fails the check of gradients"):
+        check_layer(WrongSoftsign, method="differences")
+
+
+class Squares:
+    """A reader's own loss."""
+
+    def forward(self, x, t):
+        self.error = x - t
+        return (self.error * self.error).sum() / len(t)
+
+    def backward(self):
+        return 2 * self.error / len(self.error)
+
+
+class SquaresWithoutColumns(Squares):
+    def backward(self):
+        return super().backward().sum(axis=1)
+
+
+def test_own_losses():
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    check_gradients(Squares(), x, t)
+    with pytest.raises(GradientError, match=r"dlog_p is \(4,\) float64, expected \(4, 3\) float64"):
+        check_gradients(SquaresWithoutColumns(), x, t)
+
+
+class FirstLayerWrong(Dense):
+    """backward is right, but training never calls it in the first layer."""
+
+    def backward(self, dy):
+        x = self._memory[2]
+        dx = super().backward(dy)
+        self.dW[...] = x.T @ dy
+        return dx
+
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        self.dW *= 2
+
+
+def test_what_training_calls_in_the_first_layer_is_checked_too():
+    model = minidl.Sequential(FirstLayerWrong(4, 3), LogSoftmax(), seed=0, dtype="float64")
+    with pytest.raises(GradientError, match=r"dW, by Sequential\.backward,.*it is 2 times"):
+        check_gradients(model, np.random.default_rng(0).normal(size=(5, 4)))
+
+
+def test_frozen_networks_can_be_checked():
+    model = network(ReLU())
+    model.freeze(0)
+    check_gradients(model, np.random.default_rng(0).normal(size=(6, 4)))
+    assert model.layers[0].frozen
+
+
+def test_arguments_of_check_layer():
+    with pytest.raises(ValueError, match="examples: expected at least 1"):
+        check_layer(ReLU, examples=0)
+    with pytest.raises(TypeError, match="make: expected a function that returns a new Layer"):
+        check_layer(ReLU())
+    with pytest.raises(ValueError, match="method: expected one of complex, differences"):
+        check_layer(ReLU, method="guess")
 
 
 def test_the_zoo_is_large_enough():
@@ -510,7 +683,7 @@ def test_bad_arguments():
         check_gradients(model, np.zeros((2, 4)), method="guess")
     with pytest.raises(ValueError, match="labels: expected the labels of x"):
         check_gradients(NLLLoss(), np.zeros((2, 4)))
-    with pytest.raises(TypeError, match="make: expected a function that returns a Layer"):
+    with pytest.raises(TypeError, match="make: expected a function that returns a new Layer"):
         check_layer(lambda: 3)
 
 
@@ -539,7 +712,7 @@ def test_the_derivative_of_relu_at_zero_is_zero():
         (lambda g: g.T, "it is transposed"),
         (lambda g: 2 * g, "it is 2 times what it should be"),
         (lambda g: 0 * g, "it is zero throughout"),
-        (lambda g: g * [[1, 1, np.nan]], "it was not written"),
+        (lambda g: g * [[1, 1, np.nan]], "it is NaN"),
         (lambda g: g * [[1, 1, 0]], "a mask is wrong"),
         (lambda g: g + 1, "no simple factor or mask"),
     ],

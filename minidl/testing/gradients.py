@@ -17,7 +17,6 @@ import numpy as np
 from minidl.backend import Array
 from minidl.checks import one_of
 from minidl.layers import Layer
-from minidl.losses import NLLLoss
 from minidl.model import Sequential
 
 TOLERANCES = {"complex": 1e-11, "differences": 1e-6}
@@ -86,7 +85,7 @@ class GradientError(AssertionError):
 
 
 def check_gradients(
-    subject: Layer | Sequential | NLLLoss,
+    subject: Any,
     x: Array,
     labels: Array | None = None,
     *,
@@ -99,11 +98,13 @@ def check_gradients(
     The subject is not changed. Its random numbers, as for dropout, are the same in every evaluation.
 
     Args:
-        subject: a layer that is part of a float64 model, a float64 model, or a loss.
+        subject: a layer that is part of a float64 model; a float64 model; or a loss, which is anything with the two
+            methods of `minidl.NLLLoss`. Frozen layers are checked like others.
         x: the input, float64, away from kinks such as that of ReLU at 0 by more than the nudge: (B, features).
-        labels: for a loss, the labels, (B,).
+        labels: for a loss, the labels, (B,); None for all else.
         seed: for the random weights of the outputs.
-        method: how to measure: by ``"complex"`` steps, or by ``"differences"`` where a layer is not analytic.
+        method: how to measure: by ``"complex"`` steps, or by ``"differences"`` where a layer is not analytic, as one
+            that uses abs or var is not. Complex steps are themselves held against a difference, in a random direction.
         tolerance: how large an error may be, as a part of the largest measured entry, or of 1 if that is larger. By
             default 1e-11 for complex steps and 1e-6 for differences.
 
@@ -117,22 +118,37 @@ def check_gradients(
     measure = complex_step_gradient if method == "complex" else numerical_gradient
     tolerance = TOLERANCES[method] if tolerance is None else tolerance
 
-    def compare(name: str, computed: Array, measured: Array) -> None:
+    def measured(f: Callable[[Array], Any], at: Array) -> Array:
+        gradient = measure(f, at)
+        direction = np.random.default_rng(seed).normal(size=at.shape)
+        slope, expected = (gradient * direction).sum(), (f(at + 1e-6 * direction) - f(at - 1e-6 * direction)) / 2e-6
+        if method == "complex" and not abs(slope - expected) <= 1e-4 * max(1.0, abs(gradient).sum(initial=0)):
+            raise GradientError(
+                f"{subject!r}: complex steps and differences disagree: the forward pass is not analytic, or has a kink "
+                'close by; measure with method="differences"'
+            )
+        return gradient
+
+    def compare(name: str, computed: Array, measured: Array, batch: int | None) -> None:
+        if computed.shape != measured.shape or computed.dtype != measured.dtype:
+            raise GradientError(
+                f"{subject!r}: {name} is {computed.shape} {computed.dtype}, expected {measured.shape} {measured.dtype}"
+            )
         error = abs(computed - measured) / max(1.0, abs(measured).max(initial=0))
         if not (error <= tolerance).all():  # so that NaN does not pass
             worst = np.unravel_index(np.nanargmax(np.where(np.isnan(error), np.inf, error)), error.shape)
             where = f"{name}[{', '.join(map(str, worst))}]"
             raise GradientError(
                 f"{subject!r}: {where} is {computed[worst]:.10g}, but {measured[worst]:.10g} was measured "
-                f"(error {error[worst]:.1e}, tolerance {tolerance:.0e}); {likely_cause(computed, measured, len(x))}"
+                f"(error {error[worst]:.1e}, tolerance {tolerance:.0e}); {likely_cause(computed, measured, batch)}"
             )
 
-    if isinstance(subject, NLLLoss):
+    if not isinstance(subject, Layer | Sequential):
         if labels is None:
             raise ValueError("labels: expected the labels of x, got None")
         loss = deepcopy(subject)
-        loss.forward(x, labels)
-        compare("dlog_p", loss.backward(), measure(lambda x: deepcopy(subject).forward(x, labels), x))
+        loss.forward(x.copy(), labels)
+        compare("dlog_p", loss.backward(), measured(lambda x: deepcopy(subject).forward(x, labels), x), len(x))
         return
 
     params = parameters(subject)
@@ -146,12 +162,16 @@ def check_gradients(
     def of_params(params: Array) -> Any:
         return (dy * rebound(subject, params).forward(x.astype(params.dtype), training=True)).sum()
 
-    if dx.shape != x.shape:
-        raise GradientError(f"{subject!r}: dx has shape {dx.shape}, expected that of x, {x.shape}")
-    compare("dx", dx, measure(of_x, x))
-    measured = rebound(subject, params, measure(of_params, params))
-    for (name, computed), (_, expected) in zip(gradients(network), gradients(measured), strict=True):
-        compare(name, computed, expected)
+    compare("dx", dx, measured(of_x, x), None)
+    expected = gradients(rebound(subject, params, measured(of_params, params)))
+    for (name, computed), (_, right) in zip(gradients(network), expected, strict=True):
+        compare(name, computed, right, len(x))
+    if isinstance(subject, Sequential):  # what training calls goes another way in the first layer
+        network = rebound(subject, params)
+        network.forward(x, training=True)
+        network.backward(dy)
+        for (name, computed), (_, right) in zip(gradients(network), expected, strict=True):
+            compare(f"{name}, by Sequential.backward,", computed, right, len(x))
 
 
 def parameters(subject: Layer | Sequential) -> Array:
@@ -166,6 +186,7 @@ def rebound(subject: Layer | Sequential, params: Array, grads: Array | None = No
     network: Any = deepcopy(subject)
     grads = np.full_like(params, np.nan) if grads is None else grads
     if isinstance(network, Sequential):
+        network.unfreeze()
         network._bind(params, grads)
     else:
         network.bind(params, grads)
@@ -179,25 +200,24 @@ def gradients(subject: Layer | Sequential) -> list[tuple[str, Array]]:
     return [(f"d{name}", getattr(subject, f"d{name}")) for name in subject.param_shapes()]
 
 
-def likely_cause(computed: Array, measured: Array, batch: int) -> str:
-    """Guess why a gradient is wrong, by what would make it right."""
+def likely_cause(computed: Array, measured: Array, batch: int | None) -> str:
+    """Guess why a gradient is wrong, by what would make it right; ``batch`` is None where 1/B cannot come in."""
 
     def close(a: Array, b: Array) -> bool:
         return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-4, atol=1e-6 * abs(measured).max(initial=0)))
 
-    zero = np.zeros_like(measured)
     right = np.isclose(computed, measured, rtol=1e-4, atol=1e-6)
-    ratio = float((computed * measured).sum() / (measured * measured).sum()) if measured.any() else 0.0
+    size = float((measured * measured).sum())
+    ratio = float((computed * measured).sum()) / size if size > 0 else 0.0
+    times = f"a factor B = {batch}"
     causes = {
-        "it was not written, or not all of it": bool(np.isnan(computed).any()),
-        "it is zero throughout": close(computed, zero),
+        "it is NaN: not written, or not all of it, or computed from NaN": bool(np.isnan(computed).any()),
+        "it is zero throughout": not computed.any(),
         "the sign is wrong": close(computed, -measured),
-        f"a factor B = {batch} too many: a sum where a mean is meant, or a missing 1/B": close(
-            computed, batch * measured
-        ),
-        f"a factor B = {batch} too few: 1/B where a sum is meant, or twice": close(batch * computed, measured),
+        f"{times} too many: a sum where a mean is meant, or a missing 1/B": batch and close(computed, batch * measured),
+        f"{times} too few: 1/B where a sum is meant, or twice": batch and close(batch * computed, measured),
         "it is transposed": computed.ndim == 2 and close(computed.T, measured),
-        f"it is {ratio:.4g} times what it should be": close(computed, ratio * measured),
+        f"it is {ratio:.4g} times what it should be": abs(ratio - 1) > 1e-3 and close(computed, ratio * measured),
         "a mask is missing: it should be zero there": bool((right | np.isclose(measured, 0, atol=1e-9)).all()),
         "a mask is wrong: it is zero where it should not be": bool((right | (computed == 0)).all()),
     }

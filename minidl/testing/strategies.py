@@ -63,7 +63,10 @@ def labelled_batches(classes: int = 3) -> st.SearchStrategy[tuple[Array, Array]]
 def networks(
     in_features: int, out_features: int = 3, batch_norm: bool = False, dtype: str = "float64"
 ) -> st.SearchStrategy[Sequential]:
-    """Draw a network that ends in LogSoftmax, with up to three hidden layers, and random biases."""
+    """Draw a network that ends in LogSoftmax, with up to three hidden layers, and small positive biases.
+
+    With ``batch_norm``, give it batches of at least two samples.
+    """
 
     def build(widths: list[int], seed: int) -> Sequential:
         layers: list[Layer] = []

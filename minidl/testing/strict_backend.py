@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
-METHODS = "all any argmax argmin astype copy max mean min ravel reshape sum take transpose"
-ARITHMETIC = "add radd sub rsub mul rmul truediv rtruediv floordiv pow rpow matmul neg abs"
+METHODS = "all any argmax argmin astype clip copy dot max mean min prod ravel reshape std sum take transpose var"
+ARITHMETIC = "add radd sub rsub mul rmul truediv rtruediv floordiv mod pow rpow matmul neg abs"
 LOGIC = "lt le gt ge eq ne and or invert"
-IN_PLACE = "iadd isub imul itruediv"
-CREATION = "arange concatenate empty empty_like full full_like ones ones_like where zeros zeros_like"
-MATHEMATICS = "abs exp isfinite log matmul maximum minimum sqrt tanh"
+IN_PLACE = "iadd isub imul itruediv ipow"
+CREATION = "arange concatenate empty empty_like full full_like ones ones_like stack where zeros zeros_like"
+MATHEMATICS = "abs ceil clip cos cosh exp expm1 floor isfinite isnan log log1p logaddexp maximum minimum sign"
+MORE = "dot einsum matmul max mean min prod sin sinh sqrt square std sum tan tanh var"
+CONSTANTS = "e inf nan newaxis pi float32 float64 int64"
 
 
 class StrictArray:
@@ -44,7 +46,9 @@ class StrictArray:
             return getattr(self._host, name)
         if name == "T":
             return StrictArray(self._host.T)
-        raise AttributeError(f"StrictArray has no {name}: CuPy may have it, but the engine has not needed it so far")
+        raise AttributeError(
+            f"StrictArray, the stand-in for CuPy's arrays, has no {name}; if they have, it can be added"
+        )
 
     def __getitem__(self, key: Any) -> "StrictArray":
         return StrictArray(self._host[unwrap(key)])
@@ -85,10 +89,14 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-def strict(function: Any) -> Any:
-    """Return ``function`` of NumPy for strict arrays."""
+def strict(function: Any, operator: bool = False) -> Any:
+    """Return ``function`` of NumPy for strict arrays; an operator takes no lists."""
 
     def call(*args: Any, **options: Any) -> Any:
+        if {"initial", "where"} & set(options):
+            raise TypeError("CuPy's reductions know neither initial= nor where=")
+        if operator and any(isinstance(arg, list | tuple) for arg in args):
+            raise TypeError("unsupported type: CuPy's operators take no lists and tuples")
         out = options.get("out")
         result = function(*map(unwrap, args), **{name: unwrap(value) for name, value in options.items()})
         return StrictArray(result) if out is None else out
@@ -109,7 +117,7 @@ def in_place(operator: Any) -> Any:
 for _name in METHODS.split():
     setattr(StrictArray, _name, strict(getattr(np.ndarray, _name)))
 for _name in f"{ARITHMETIC} {LOGIC}".split():
-    setattr(StrictArray, f"__{_name}__", strict(getattr(np.ndarray, f"__{_name}__")))
+    setattr(StrictArray, f"__{_name}__", strict(getattr(np.ndarray, f"__{_name}__"), operator=True))
 for _name in IN_PLACE.split():
     setattr(StrictArray, f"__{_name}__", in_place(getattr(np.ndarray, f"__{_name}__")))
 
@@ -118,7 +126,8 @@ for _name in IN_PLACE.split():
 def strict_backend() -> Iterator[ModuleType]:
     """Let ``cupy`` mean the stand-in for a while, and yield it."""
     module = ModuleType("cupy")
-    module.__dict__.update({name: strict(getattr(np, name)) for name in f"{CREATION} {MATHEMATICS}".split()})
+    module.__dict__.update({name: strict(getattr(np, name)) for name in f"{CREATION} {MATHEMATICS} {MORE}".split()})
+    module.__dict__.update({name: getattr(np, name) for name in CONSTANTS.split()})
     module.__dict__.update(
         ndarray=StrictArray,
         # The two ways across: moving a NumPy array here, and moving one back, are explicit, and so allowed.
