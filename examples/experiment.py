@@ -184,7 +184,7 @@ def band(axes: Axes, x: Curves, curves: Curves, colour: str, label: str) -> None
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure to ``path``, by way of a second file."""
-    partial = path.with_name("." + path.name)
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
     figure.savefig(partial, dpi=150)
     plt.close(figure)
     partial.replace(path)

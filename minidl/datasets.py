@@ -115,7 +115,8 @@ def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[
     with pixels from 0 to 1, they are 0.1307 and 0.3081.
 
     Raises:
-        ValueError: the number of features differs, a value is NaN or infinite, or all values are equal.
+        ValueError: the number of features differs, a set is empty, a value is NaN or infinite, all values are equal, or
+            they are too large or too small to be squared in ``dtype``.
     """
     dtype = float_type("dtype", dtype)
     if train.x.shape[1:] != test.x.shape[1:] or not (train.x.size and test.x.size):

@@ -64,13 +64,15 @@ def schedules() -> Figure:
     axes[2, 1].stairs(list(steps.values()), [0, 60, 120, 160, 200], baseline=None, label="default scheme, η = 0.05")
     for name, (length, mult) in sgdr.items():
         axes[2, 1].plot(np.arange(200), sgdr_by_counting(0.05, length, mult, 200), label=name)
-    axes[2, 1].set_title("Loshchilov and Hutter 2017, figure 1")
+    axes[2, 1].set_title("Loshchilov and Hutter 2017, figure 1, by epochs")
     for ax in axes[2]:
         ax.set(yscale="log", ylim=(1e-4, 2))
 
     draw(axes[3, 0], 20, {"one_cycle(0.08, length=20)": minidl.one_cycle(0.08, 20)})
     corners = [0.008, 0.08, 0.008, 0.00008]
-    axes[3, 1].plot([0, 9, 18, 20], corners, "o-", label="Smith 2018, section 4.1: up, down, and annihilation")
+    axes[3, 1].plot(
+        [0, 9, 18, 20], corners, "o-", label="Smith 2018, section 4.1: up, down, annihilation (lengths chosen)"
+    )
 
     simple = {
         "constant(0.02)": minidl.constant(0.02),
