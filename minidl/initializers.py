@@ -5,8 +5,8 @@ A unit sums ``fan_in`` inputs x, each times a random weight of mean 0, so that
     Var(y) = fan_in · Var(W) · E[x²]
 
 If E[x²] does not come out about the same from one layer to the next, signals shrink or grow by the same factor in
-every layer, and so do gradients on their way back. Each rule below is a choice of Var(W). Biases start at zero: the random weights already
-make the units differ.
+every layer, and so do gradients on their way back. Each rule below is a choice of Var(W). Biases start at zero: the
+random weights already make the units differ.
 
 A rule takes a random generator and the shape ``(fan_in, fan_out)`` of a weight matrix, and returns a float64 array of
 that shape.
