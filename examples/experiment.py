@@ -1,20 +1,31 @@
-"""What all experiments share: keep every finished run, say which claims held, and draw seeds as a band.
+"""What all experiments share: carry out runs, keep every finished one, say which claims held, draw seeds as a band.
 
-An experiment is a set of named runs, each repeated with several seeds. Its results are one JSON file, written anew
+An experiment is a list of named runs, each repeated with several seeds. Its results are one JSON file, written anew
 after every run, so that an interrupted experiment goes on where it stopped:
 
     {"experiment": name,
      "settings": {...}, "environment": {...},               # equal for all runs in the file
-     "runs": [{"name", "seed", "batch_size", "lr", "history": {column: [a value for each epoch]}}],
+     "runs": [{"name", "seed", ..., "blas_threads", "seconds", "history": {column: [a value for each epoch]}}],
      "claims": [{"id", "claimed", "measured", "verdict"}]}
+
+A run depends on nothing but the settings and its own arguments, seed included. So it does not matter in which order,
+in which process or on which machine the runs are carried out.
 """
 
+import argparse
 import json
 import os
 import platform
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from functools import cache
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, TypeAlias
+from time import perf_counter
+from typing import Any, NamedTuple, TypeAlias
 
 import matplotlib
 import numpy as np
@@ -22,8 +33,11 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info, threadpool_limits
+from tqdm import tqdm
 
 import minidl
+from minidl.checks import positive_int
 
 matplotlib.use("Agg")  # draws into files, and needs no screen
 
@@ -33,9 +47,22 @@ NBSP = "\N{NO-BREAK SPACE}"
 Curves: TypeAlias = NDArray[np.float64]
 """A column of several histories: (seeds, epochs)."""
 
+Settings: TypeAlias = dict[str, Any]
+Claims: TypeAlias = list[dict[str, str]]
+
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
 NOT_TESTED = "not tested in this run"
+
+
+class Run(NamedTuple):
+    """One run of an experiment: what ``function(settings, seed, **arguments)`` measures."""
+
+    name: str
+    seed: int
+    function: Callable[..., dict[str, Any]]
+    """Of a module, so that another process finds it; returns what can be written as JSON."""
+    arguments: dict[str, Any]
 
 
 class Results:
@@ -45,7 +72,7 @@ class Results:
     beside it. Results of other settings are kept under another name: what took hours is never overwritten.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], environment: dict[str, Any]):
+    def __init__(self, path: Path, settings: Settings, environment: dict[str, Any]):
         self.path = path
         self.data: dict[str, Any] = {
             "experiment": path.stem,
@@ -65,6 +92,12 @@ class Results:
             self._take_up(file)
 
     @property
+    def settings(self) -> Settings:
+        """What all runs have in common."""
+        settings: Settings = self.data["settings"]
+        return settings
+
+    @property
     def runs(self) -> list[dict[str, Any]]:
         """All finished runs, in the order of their names and seeds."""
         runs: list[dict[str, Any]] = self.data["runs"]
@@ -74,16 +107,15 @@ class Results:
         """Tell whether this run is finished."""
         return any(run["name"] == name and run["seed"] == seed for run in self.runs)
 
-    def add(self, name: str, seed: int, lr: float, batch_size: int, history: minidl.History) -> None:
-        """Add a finished run."""
-        run = {"name": name, "seed": seed, "batch_size": batch_size, "lr": lr, "history": history.to_dict()}
-        self.runs.append(run)
+    def add(self, record: dict[str, Any]) -> None:
+        """Add a finished run: its name, seed, and whatever it measured."""
+        self.runs.append(record)
         self._take_up(self.path)  # another process may have written there meanwhile
 
-    def save(self, claims: list[dict[str, str]]) -> None:
+    def save(self, claims: Claims) -> None:
         """Write everything to ``path``, by way of a second file, so that no crash leaves half a file."""
         self.data["claims"] = claims
-        text = json.dumps(self.data, indent=1, ensure_ascii=False)
+        text = json.dumps(self.data, indent=1, ensure_ascii=False, allow_nan=False)
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with partial.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -91,14 +123,29 @@ class Results:
             os.fsync(file.fileno())
         partial.replace(self.path)
 
+    def called(self, name: str) -> list[dict[str, Any]]:
+        """Return the runs called ``name``, by seed."""
+        return [run for run in self.runs if run["name"] == name]
+
+    def values(self, name: str, key: str) -> Curves:
+        """Return what each run called ``name`` measured as ``key``: (seeds, ...)."""
+        return np.array([run[key] for run in self.called(name)], float)
+
     def curves(self, name: str, column: str) -> Curves:
-        """Return a column of the histories of the runs called ``name``: (seeds, epochs)."""
-        return np.array([run["history"][column] for run in self.runs if run["name"] == name])
+        """Return a column of the histories of the runs called ``name``: (seeds, epochs).
+
+        After a run has diverged, its curve is NaN: no number, which no comparison holds for.
+        """
+        columns = [run["history"][column] for run in self.called(name)]
+        curves = np.full((len(columns), max(map(len, columns), default=0)), np.nan)
+        for curve, values in zip(curves, columns, strict=True):
+            curve[: len(values)] = values
+        return curves
 
     def _take_up(self, path: Path) -> None:
         """Add the runs in ``path`` that are not here yet. Their order does not depend on when they were finished."""
         self.runs.extend(run for run in self._runs_in(path) or [] if not self.has(run["name"], run["seed"]))
-        self.runs.sort(key=lambda run: (run["batch_size"], run["name"], run["seed"]))
+        self.runs.sort(key=lambda run: (run["name"], run["seed"]))
 
     def _runs_in(self, path: Path) -> list[dict[str, Any]] | None:
         """Return the runs in a file; None if it is not a whole file of results with these settings."""
@@ -106,9 +153,9 @@ class Results:
             old = json.loads(path.read_text(encoding="utf-8"))
             runs: list[dict[str, Any]] = old["runs"]
             for run in runs:
-                history = run["history"]
-                columns = np.array([history[name] for name in minidl.History().to_dict()], float)  # of equal length
-                if not np.isfinite(columns).all() or not {"name", "seed", "batch_size", "lr"} <= set(run):
+                history = run.get("history", {})
+                columns = np.array(list(history.values()), float)  # of equal length
+                if not np.isfinite(columns).all() or not {"name", "seed"} <= set(run):
                     return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -116,9 +163,118 @@ class Results:
         return runs if same else None
 
 
+def conduct(
+    results: Results,
+    runs: list[Run],
+    verdicts: Callable[[Results], Claims],
+    draw: Callable[[Results, Path], None],
+    jobs: int = 1,
+    executor: Executor | None = None,
+) -> None:
+    """Carry out the runs that are missing; then judge the claims, draw the figure, and print both.
+
+    Args:
+        results: is added to, and saved, after every run.
+        runs: what is planned.
+        verdicts: returns the table of claims.
+        draw: writes the figure.
+        jobs: worker processes on this machine, which share its processors.
+        executor: any executor of `concurrent.futures`, in place of processes of this call.
+    """
+    missing = [run for run in runs if not results.has(run.name, run.seed)]
+    if len(missing) < len(runs):
+        print(f"{len(runs) - len(missing)} of {len(runs)} runs were finished earlier.")
+    with tqdm(total=len(missing), unit="run", desc=results.path.stem, disable=jobs == 1 and executor is None) as bar:
+        for record in _carried_out(results.settings, missing, jobs, executor):
+            results.add(record)
+            results.save([])
+            bar.write(summary(record), file=sys.stdout)
+            bar.update()
+    claims = verdicts(results)
+    results.save(claims)
+    figure = results.path.with_suffix(".png")
+    draw(results, figure)
+    print_claims(claims)
+    print(f"Figure and numbers are in {figure} and {results.path}.")
+
+
+def _carried_out(settings: Settings, runs: list[Run], jobs: int, executor: Executor | None) -> Iterator[dict[str, Any]]:
+    """Yield what each run measured, as soon as it is finished."""
+    if executor is None and jobs == 1:
+        for number, run in enumerate(runs, start=1):
+            print(f"run {number}/{len(runs)}: {run.name}, seed {run.seed}")
+            yield carry_out(run, settings)
+        return
+    threads = None if executor else max(1, blas_threads() // jobs)
+    with ExitStack() as at_the_end:
+        if executor is None:  # each process starts from nothing: what others have loaded cannot influence it
+            executor = at_the_end.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+        futures = [executor.submit(carry_out, run, settings, threads) for run in runs]
+        at_the_end.callback(lambda: [future.cancel() for future in futures])  # what has not begun, if this one stops
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def carry_out(run: Run, settings: Settings, threads: int | None = None) -> dict[str, Any]:
+    """Return the record of a run, made with so many threads in matrix products; None leaves them alone."""
+    started = perf_counter()
+    with threadpool_limits(threads, user_api="blas"):
+        measured = run.function(settings, run.seed, **run.arguments)
+        return {
+            "name": run.name,
+            "seed": run.seed,
+            **run.arguments,
+            "blas_threads": blas_threads(),
+            "seconds": round(perf_counter() - started, 1),
+            **measured,
+        }
+
+
+def train(
+    model: minidl.Sequential,
+    optimizer: minidl.Optimizer,
+    train: minidl.Dataset,
+    test: minidl.Dataset,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return the history of a training, and where it ended if it diverged: that is a result, too."""
+    progress = None if parent_process() is None else False  # workers' bars would write over each other
+    try:
+        history = minidl.fit(model, optimizer, train, test, progress=progress, **options)
+    except minidl.DivergedError as error:
+        return {"history": error.history.to_dict(), "diverged": str(error)}
+    return {"history": history.to_dict()}
+
+
+def network(seed: int, backend: str = "numpy", width: int = 1024) -> minidl.Sequential:
+    """Return the network of chapter 37: two hidden layers of 1024 units."""
+    return minidl.Sequential(
+        minidl.Dense(784, width),
+        minidl.ReLU(),
+        minidl.Dense(width, width),
+        minidl.ReLU(),
+        minidl.Dense(width, 10),
+        minidl.LogSoftmax(),
+        seed=seed,
+        backend=backend,
+    )
+
+
+@cache
+def mnist(train_size: int = 60_000) -> tuple[minidl.Dataset, minidl.Dataset]:
+    """Return the first ``train_size`` training images, and all test images."""
+    train, test = minidl.load_mnist()
+    return minidl.Dataset(train.x[:train_size], train.labels[:train_size]), test
+
+
+def blas_threads() -> int:
+    """Return how many threads a matrix product may use."""
+    return max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
+
+
 def environment(backend: str) -> dict[str, Any]:
     """Return what numbers depend on besides the settings: the machine and the libraries."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index, call-overload]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     found = {
         "minidl": minidl.__version__,
         "python": platform.python_version(),
@@ -130,7 +286,7 @@ def environment(backend: str) -> dict[str, Any]:
         "variables": {
             name: value
             for name, value in sorted(os.environ.items())
-            if name.startswith("OPENBLAS_") or name.endswith("_NUM_THREADS")
+            if name.startswith("OPENBLAS_") and name != "OPENBLAS_NUM_THREADS"  # which the runs say themselves
         },
     }
     if backend == "cupy":
@@ -149,6 +305,11 @@ def cpu_name() -> str:
         return platform.processor() or "unknown"
 
 
+def in_full(settings: Settings, full: Settings) -> bool:
+    """Tell whether an experiment has its settings in full; only then can it decide claims."""
+    return all(settings[key] == value for key, value in full.items())
+
+
 def claim(identity: str, claimed: str, measured: str, held: bool | None) -> dict[str, str]:
     """Return a row of the table of claims; ``held`` is None where this run cannot tell."""
     verdict = NOT_TESTED if held is None else REPRODUCED if held else NOT_REPRODUCED
@@ -157,12 +318,37 @@ def claim(identity: str, claimed: str, measured: str, held: bool | None) -> dict
 
 def percent(fractions: Curves) -> str:
     """Format one number per seed as mean ± standard deviation (of the sample, n − 1), in per cent."""
-    if len(fractions) == 1:
-        return f"{100 * fractions[0]:.2f}{NBSP}%"
-    return f"{100 * fractions.mean():.2f}{NBSP}±{NBSP}{100 * fractions.std(ddof=1):.2f}{NBSP}%"
+    return f"{spread(100 * fractions, '.2f')}{NBSP}%"
 
 
-def print_claims(claims: list[dict[str, str]]) -> None:
+def spread(values: Curves, form: str = ".3g") -> str:
+    """Format one number per seed as mean ± standard deviation (of the sample, n − 1)."""
+    if not np.isfinite(values).all():
+        return f"diverged with {np.count_nonzero(~np.isfinite(values))} of {len(values)} seeds"
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
+    return f"{values.mean():{form}}{NBSP}±{NBSP}{values.std(ddof=1):{form}}"
+
+
+def exceeds(one: Curves, other: Curves) -> bool:
+    """Tell whether ``one``, a number per seed, is above ``other``, by more than chance would bring about.
+
+    The seeds are paired. Their mean difference must be more than twice its standard error; with one seed, above 0.
+    """
+    difference = one - other
+    error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
+    return bool(difference.mean() > 2 * error)
+
+
+def summary(record: dict[str, Any]) -> str:
+    """Return a line on a finished run."""
+    line = f"{record['name']}, seed {record['seed']}: {record['seconds']:.0f} s"
+    if record.get("history", {}).get("epoch"):
+        line += "".join(f", {part} {record['history'][f'{part}_accuracy'][-1]:.2%}" for part in ("train", "test"))
+    return line + (f", {record['diverged']}" if "diverged" in record else "")
+
+
+def print_claims(claims: Claims) -> None:
     """Print the table of claims, long cells on several lines."""
     widths = {"id": 3, "claimed": 32, "measured": 46, "verdict": 22}
     print("\n" + "  ".join(f"{column:<{width}}" for column, width in widths.items()).rstrip())
@@ -188,3 +374,44 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(partial, dpi=150)
     plt.close(figure)
     partial.replace(path)
+
+
+def options(description: str, seeds: list[int]) -> argparse.ArgumentParser:
+    """Return a parser with the options that all experiments have; ``seeds`` are those of the experiment in full."""
+    parser = argparse.ArgumentParser(description=description, epilog="An interrupted call goes on where it stopped.")
+    shown = " ".join(map(str, seeds))
+    parser.set_defaults(all_seeds=seeds)
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", metavar="SEED", help=f"repeat every run with each ({shown}; quick: {seeds[0]})"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes that share the runs (1)")
+    parser.add_argument(
+        "--backend", choices=minidl.BACKENDS, default="auto", help="auto: CuPy where it can, else NumPy"
+    )
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="folder for results (results)")
+    parser.add_argument("--quick", action="store_true", help="a taste in less than a minute, without verdicts")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, given: list[str] | None) -> argparse.Namespace:
+    """Read the command line, or ``given`` in its place, and refuse what cannot be."""
+    args = parser.parse_args(given)
+    args.seeds = args.seeds or args.all_seeds[: 1 if args.quick else None]
+    try:  # before any run is started
+        positive_int("--jobs", args.jobs)
+        if min(args.seeds) < 0:
+            raise ValueError(f"--seeds: expected at least 0, got {min(args.seeds)}")
+        args.backend = minidl.get_backend(args.backend).__name__
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Call ``main``, and end with a line in place of a traceback where the reason lies outside the program."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. Finished runs are kept: the same command goes on after them.")
+    except OSError as error:
+        sys.exit(f"\nResults cannot be written: {error}")

@@ -196,9 +196,15 @@ class Dense(Layer):
         return dx
 
     def backward_params(self, dy: Array) -> None:
-        """Write dW = xᵀ dy and db = Σ dy, straight into the model's vector of gradients."""
+        """Write dW = xᵀ dy and db = Σ dy, straight into the model's vector of gradients.
+
+        For a single sample, dW_dh = x_d dy_h has no sum in it, and plain multiplication gives the same numbers. NumPy's
+        matmul takes a slow path there: 3.4 ms for the two large layers of chapter 37, against 0.4 ms.
+        """
         x = self.recall(dy)
-        array_module(x).matmul(x.T, dy, out=self.dW)  # (D, B) @ (B, H) -> (D, H)
+        xp = array_module(x)
+        product = xp.multiply if len(x) == 1 else xp.matmul
+        product(x.T, dy, out=self.dW)  # (D, B) @ (B, H) -> (D, H)
         dy.sum(axis=0, out=self.db)  # (B, H) -> (H,)
 
     def __repr__(self) -> str:
