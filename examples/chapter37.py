@@ -121,8 +121,8 @@ def verdicts(results: Results) -> Claims:
 
     found: dict[str, tuple[str, bool]] = {}
     if {1, 64, n} <= set(sizes):
-        first = {size: int(updates[size][0, 0]) for size in (1, 64, n)}
-        measured = "updates in an epoch at " + ", ".join(f"batch {size:,}: {first[size]:,}" for size in first)
+        first = {size: updates[size][0, 0] for size in (1, 64, n)}
+        measured = "updates in an epoch at " + ", ".join(f"batch {size:,}: {first[size]:,.0f}" for size in first)
         found["A1"] = (measured, first == {1: n, 64: -(-n // 64), n: 1})
     if {64, 256, 1024} <= set(sizes):
         held = all(np.allclose(gap[size], train[size] - test[size], atol=1e-12) for size in sizes)

@@ -137,7 +137,7 @@ class Results:
         After a run has diverged, its curve is NaN: no number, which no comparison holds for.
         """
         columns = [run["history"][column] for run in self.called(name)]
-        curves = np.full((len(columns), max(map(len, columns), default=0)), np.nan)
+        curves = np.full((len(columns), max([1, *map(len, columns)])), np.nan)
         for curve, values in zip(curves, columns, strict=True):
             curve[: len(values)] = values
         return curves
@@ -318,7 +318,8 @@ def claim(identity: str, claimed: str, measured: str, held: bool | None) -> dict
 
 def percent(fractions: Curves) -> str:
     """Format one number per seed as mean ± standard deviation (of the sample, n − 1), in per cent."""
-    return f"{spread(100 * fractions, '.2f')}{NBSP}%"
+    shown = spread(100 * fractions, ".2f")
+    return shown if "diverged" in shown else f"{shown}{NBSP}%"
 
 
 def spread(values: Curves, form: str = ".3g") -> str:
@@ -350,7 +351,7 @@ def summary(record: dict[str, Any]) -> str:
 
 def print_claims(claims: Claims) -> None:
     """Print the table of claims, long cells on several lines."""
-    widths = {"id": 3, "claimed": 32, "measured": 46, "verdict": 22}
+    widths = {"id": max(len(row["id"]) for row in claims), "claimed": 32, "measured": 46, "verdict": 22}
     print("\n" + "  ".join(f"{column:<{width}}" for column, width in widths.items()).rstrip())
     print("  ".join("-" * width for width in widths.values()))
     for row in claims:
