@@ -24,6 +24,7 @@ from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from textwrap import wrap
+from threading import Thread
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -208,11 +209,24 @@ def _carried_out(settings: Settings, runs: list[Run], jobs: int, executor: Execu
     threads = None if executor else max(1, blas_threads() // jobs)
     with ExitStack() as at_the_end:
         if executor is None:  # each process starts from nothing: what others have loaded cannot influence it
-            executor = at_the_end.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+            executor = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=end_with_parent)
+            at_the_end.enter_context(executor)
         futures = [executor.submit(carry_out, run, settings, threads) for run in runs]
         at_the_end.callback(lambda: [future.cancel() for future in futures])  # what has not begun, if this one stops
         for future in as_completed(futures):
             yield future.result()
+
+
+def end_with_parent() -> None:
+    """Let a worker end when its parent has ended, even by being killed; it would wait for work for ever."""
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def carry_out(run: Run, settings: Settings, threads: int | None = None) -> dict[str, Any]:

@@ -1,8 +1,12 @@
 """The examples: results kept, taken up and never lost; verdicts right; the pictures and numbers that docs show."""
 
+import importlib
 import json
+import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ sys.path.insert(0, str(EXAMPLES))
 import chapter37  # noqa: E402
 import experiment  # noqa: E402
 
+SCRIPTS = ("chapter37", "chapter38", "chapter39", "learning_rate", "fine_tuning", "overfitting", "optimizers")
 TINY = ["--epochs", "2", "--train-size", "300", "--backend", "numpy"]
 
 
@@ -78,6 +83,88 @@ def test_an_interrupted_experiment_goes_on_and_ends_the_same(finished, tmp_path,
     again = call(tmp_path, "--batch-sizes", "30", "100", "300", "--seeds", "0", "1")
     assert "1 of 6 runs were finished earlier" in again
     assert without_seconds(tmp_path / "chapter37.json") == without_seconds(whole / "chapter37.json")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_killed_at_any_moment_an_experiment_ends_the_same(finished, tmp_path, jobs):
+    whole, _ = finished
+    options = [*TINY, "--out", str(tmp_path), "--batch-sizes", "30", "100", "300", "--seeds", "0", "1", "--jobs", jobs]
+    environment = os.environ | {
+        "OPENBLAS_NUM_THREADS": str(experiment.blas_threads() * int(jobs))
+    }  # shared by the jobs
+    kills = 0
+    for delay in np.random.default_rng(int(jobs)).uniform(0.5, 2.5, 4):
+        process = subprocess.Popen(
+            [sys.executable, EXAMPLES / "chapter37.py", *options], stdout=subprocess.DEVNULL, env=environment
+        )
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        process.wait()
+    assert kills
+    subprocess.run(
+        [sys.executable, EXAMPLES / "chapter37.py", *options], stdout=subprocess.DEVNULL, check=True, env=environment
+    )
+    assert without_seconds(tmp_path / "chapter37.json") == without_seconds(whole / "chapter37.json")
+
+
+def wait_a_minute(settings, seed):
+    (Path(settings["folder"]) / str(seed)).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
+def test_workers_end_with_a_killed_parent(tmp_path):
+    code = f"""
+import experiment, test_examples
+runs = [experiment.Run("wait", seed, test_examples.wait_a_minute, {{}}) for seed in (0, 1)]
+if __name__ == "__main__":
+    results = experiment.Results(experiment.Path({str(tmp_path / "wait.json")!r}), {{"folder": {str(tmp_path)!r}}}, {{}})
+    experiment.conduct(results, runs, print, print, jobs=2)
+"""
+    (tmp_path / "script.py").write_text(code)
+    path = os.pathsep.join([str(EXAMPLES), str(Path(__file__).parent)])
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"], env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: all((tmp_path / seed).exists() and (tmp_path / seed).read_text() for seed in "01"))
+    finally:
+        parent.kill()
+        parent.wait()
+    workers = [int((tmp_path / seed).read_text()) for seed in "01"]
+    until(lambda: not any(runs(worker) for worker in workers))
+
+
+def until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def runs(pid):
+    """Tell whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def double(settings, seed, number):
+    return {"double": 2 * number}
+
+
+def test_any_executor_carries_out_the_runs(tmp_path):
+    results = experiment.Results(tmp_path / "any.json", {}, {})
+    runs = [experiment.Run("run", seed, double, {"number": seed}) for seed in range(3)]
+    drawn, row = [], experiment.claim("A1", "two is twice one", "it is", held=True)
+    with ThreadPoolExecutor(2) as executor:
+        experiment.conduct(results, runs, lambda results: [row], lambda results, path: drawn.append(path), 1, executor)
+    assert drawn == [tmp_path / "any.png"]
+    assert results.values("run", "double").tolist() == [0, 2, 4]
 
 
 def test_results_of_other_settings_are_kept(tmp_path, call):
@@ -250,6 +337,33 @@ def test_claims_whose_runs_are_missing_are_not_tested(tmp_path):
     found = verdicts(results_with(tmp_path, {64: [(1.0, 0.98)]}))
     assert found.pop("A4") == "reproduced"
     assert set(found.values()) == {"not tested in this run"}
+
+
+def test_every_claim_of_the_sources_is_in_one_table():
+    tables = [importlib.import_module(name).CLAIMS for name in SCRIPTS]
+    listed = [identity for table in tables for identity in table]
+    lengths = {"A": 8, "B": 7, "C": 9, "D": 5, "E": 6, "G": 4}
+    assert [
+        identity
+        for letter, length in lengths.items()
+        for identity in (f"{letter}{number}" for number in range(1, length + 1))
+        if listed.count(identity) != 1
+    ] == []
+
+
+def test_every_script_is_listed():
+    scripts = {path.stem for path in EXAMPLES.glob("*.py")} - {"experiment"}
+    assert scripts == set(SCRIPTS)
+
+
+def test_differences_are_judged_in_pairs():
+    one = np.array([1.0, 2.0, 3.0])
+    assert experiment.exceeds(one + 0.1, one)
+    assert not experiment.exceeds(one, one)
+    assert not experiment.exceeds(one + np.array([0.1, 0.0, -0.05]), one)
+    assert not experiment.exceeds(one, one + 0.1)
+    assert experiment.exceeds(one[:1] + 0.1, one[:1])
+    assert not experiment.exceeds(np.array([np.nan, 9.0]), np.array([1.0, 1.0]))
 
 
 def test_percent():
