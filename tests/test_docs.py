@@ -1,11 +1,14 @@
 """What README and docs show is what the code does and what was measured."""
 
+import importlib
 import json
 import re
 import subprocess
 import sys
 import types
 from pathlib import Path
+
+import pytest
 
 import minidl
 
@@ -25,6 +28,28 @@ def test_readme_shows_the_verdicts_of_the_committed_results():
     results = json.loads((ROOT / "docs" / "results" / "chapter37.json").read_text(encoding="utf-8"))
     rows = [f"| {row['id']} | {row['claimed']} | {row['measured']} | {row['verdict']} |" for row in results["claims"]]
     assert "\n".join(rows) in readme
+
+
+def test_the_page_of_results_is_what_the_results_say():
+    folder = ROOT / "docs" / "results"
+    sys.path.insert(0, str(folder))
+    import make_page
+
+    assert (folder / "README.md").read_text(encoding="utf-8") == make_page.page()
+    assert {path.stem for path in folder.glob("*.json")} <= set(make_page.TITLES)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_the_verdicts_of_committed_results_are_those_of_the_scripts(path):
+    sys.path.insert(0, str(ROOT / "examples"))
+    import experiment
+
+    script = importlib.import_module(path.stem)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    results = experiment.Results.__new__(experiment.Results)
+    results.data = data
+    assert script.verdicts(results) == data["claims"]
+    assert not any("quick" in row["measured"] for row in data["claims"])
 
 
 def test_the_python_in_readme_runs():

@@ -121,7 +121,8 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 import experiment, test_examples
 runs = [experiment.Run("wait", seed, test_examples.wait_a_minute, {{}}) for seed in (0, 1)]
 if __name__ == "__main__":
-    results = experiment.Results(experiment.Path({str(tmp_path / "wait.json")!r}), {{"folder": {str(tmp_path)!r}}}, {{}})
+    path = experiment.Path({str(tmp_path / "wait.json")!r})
+    results = experiment.Results(path, {{"folder": {str(tmp_path)!r}}}, {{}})
     experiment.conduct(results, runs, print, print, jobs=2)
 """
     (tmp_path / "script.py").write_text(code)

@@ -32,7 +32,7 @@ def page() -> str:
     ]
     head = (
         "# What the sources claim, and what was measured\n\n"
-        "Written by [`make_page.py`](make_page.py) from the results beside it. A number with ± is the mean and standard "
+        "Written by [`make_page.py`](make_page.py) from the results beside it. A number with ± is mean and standard "
         "deviation over the seeds; by which rule a claim counts as reproduced is said in `verdicts` of each script.\n"
     )
     return "\n".join([head, *sections])
