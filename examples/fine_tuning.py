@@ -19,8 +19,9 @@ of Yosinski et al. It leaves open, and these are the choices here:
   line 2 the test sees the precomputed activations, in line 7 augmented images.
 - "Until it overfits": validation images, a quarter as many as the images to learn from, are held back from the training
   images of 5 to 9. All cycles of line 8 are carried out, so that all rivals have the same number of updates, and the
-  parameters go back to the epoch of line 8 with the least validation loss. Nothing is chosen by the test set. With 25
-  validation images this may go back too far; so what all cycles end with is reported as well, without a verdict.
+  parameters go back to the epoch of line 8 with the least validation loss, the rivals' to one of the same epochs.
+  Nothing is chosen by the test set. With 25 validation images this may go back too far; so what all cycles end with is
+  reported as well, without a verdict.
 - Each layer's rate is a third of the next one's, so that the first has a ninth of the last. Beside it stand runs with
   2.6, Howard and Ruder's number, and 10, the upper end of the article's range.
 - A new Adam for each stage, since it counts its steps. Precomputed are the activations of images as they are, as in
