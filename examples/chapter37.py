@@ -179,7 +179,7 @@ def draw(results: Results, path: Path) -> None:
                 band(axes[row, column], x, curves, colour, label)
     for row, part in enumerate(("train", "test")):
         lowest = [100 * results.curves(f"batch {size}", f"{part}_accuracy").min() for size in COLOURS if size in sizes]
-        if lowest:  # the chapter's curves fill the picture; those far below them leave it
+        if lowest and np.isfinite(lowest).all():  # the chapter's curves fill the picture; those far below them leave it
             axes[row, 0].set_ylim(min(lowest) - 1, 100.5)
         axes[row, 0].set_ylabel(f"{part} accuracy (%)")
         axes[row, 0].legend(title=f"{part} accuracy at the end", loc="lower right")

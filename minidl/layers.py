@@ -203,8 +203,10 @@ class Dense(Layer):
         """
         x = self.recall(dy)
         xp = array_module(x)
-        product = xp.multiply if len(x) == 1 else xp.matmul
-        product(x.T, dy, out=self.dW)  # (D, B) @ (B, H) -> (D, H)
+        if len(x) == 1:
+            xp.multiply(x.T, dy, out=self.dW)  # (D, 1) · (1, H) -> (D, H)
+        else:
+            xp.matmul(x.T, dy, out=self.dW)  # (D, B) @ (B, H) -> (D, H)
         dy.sum(axis=0, out=self.db)  # (B, H) -> (H,)
 
     def __repr__(self) -> str:

@@ -23,7 +23,7 @@ LOGIC = "lt le gt ge eq ne and or invert"
 IN_PLACE = "iadd isub imul itruediv ipow"
 CREATION = "arange concatenate empty empty_like full full_like ones ones_like stack where zeros zeros_like"
 MATHEMATICS = "abs ceil clip cos cosh exp expm1 floor isfinite isnan log log1p logaddexp maximum minimum sign"
-MORE = "dot einsum matmul max mean min prod sin sinh sqrt square std sum tan tanh var"
+MORE = "dot einsum matmul max mean min multiply prod sin sinh sqrt square std sum tan tanh var"
 CONSTANTS = "e inf nan newaxis pi float32 float64 int64"
 
 
