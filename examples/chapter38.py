@@ -279,6 +279,7 @@ def draw(results: Results, path: Path) -> None:
         for name, colour in ((DECAY, "tab:blue"), (GROW, "tab:red"), (NEITHER, "0.6")):
             x = results.curves(name, abscissa)[0]
             band(ax, x, results.curves(name, "train_loss"), colour, name)
+            ax.lines[-1].set_linestyle("--" if name == GROW else "-")  # lies on the other where the claim holds
         ax.set(yscale="log", xlabel={"epoch": "epochs"}.get(abscissa, abscissa), ylabel="training loss")
         ax.legend()
         ax.grid(alpha=0.3)
