@@ -61,8 +61,10 @@ def test_the_python_in_readme_runs():
     assert names["history"].test_accuracy[-1] > 0.9
 
 
-def test_the_page_on_layers_runs_and_prints_what_it_says(capsys, monkeypatch):
-    page = (ROOT / "docs" / "write_your_own_layer.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["write_your_own_layer", "reliability"])
+def test_a_page_runs_and_prints_what_it_says(name, capsys, monkeypatch, tmp_path):
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```(python|text)\n(.*?)```", page, re.DOTALL)
     monkeypatch.setitem(sys.modules, "page", types.ModuleType("page"))  # where pickle looks for the page's classes
     for kind, text in blocks:
