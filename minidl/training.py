@@ -138,57 +138,42 @@ def fit(
         if flag("debug", debug):
             model.watch = _look_for_nonfinite(training)
             at_the_end.callback(setattr, model, "watch", None)
+
         while training.epoch <= epochs and not training.stopped:
-            epoch, groups, seconds_before, started = training.epoch, model.groups, training.seconds, perf_counter()
-            order = training.shuffle(n)
-            for x, labels in _take(train, order, batch_size, epoch - 1, training.seen):
+            started, groups = perf_counter() - training.seconds, model.groups
+            for x, labels in _take(train, training.shuffle(n), batch_size, training.epoch - 1, training.seen):
                 if schedule is not None:
-                    optimizer.lr = float(schedule(epoch - 1 + training.seen / n))
+                    optimizer.lr = float(schedule(training.epoch - 1 + training.seen / n))
                 if augment is not None:
                     x = augment(x, rng)
+
                 log_p = model.forward(x, training=True)
                 value = loss.forward(log_p, labels)
-                if (training.updates + 1) % read_every == 0:
-                    _require_finite(float(value), training, training.updates + 1)
-                    bar.set_postfix_str(_progress(epoch, epochs, float(value), history), refresh=False)
                 model.backward(loss.backward())
+                if training.updates % read_every == 0:
+                    _require_finite(float(value), training, training.updates + 1)
+                    bar.set_postfix_str(_progress(training, epochs, float(value)), refresh=False)
                 optimizer.step(model.params, model.grads, groups)
+
                 training.seen, training.updates = training.seen + len(labels), training.updates + 1
-                training.seconds = seconds_before + perf_counter() - started
+                training.seconds = perf_counter() - started
                 bar.update()
-                if model.watch is not None:
-                    for layer in model.layers:
-                        for name in layer.param_shapes():
-                            model.watch(layer, name, getattr(layer, name))
+                if debug:
+                    _show_parameters(model)
                 if saver is not None:
                     saver.after_update()
 
-            train_loss, train_accuracy = evaluate(model, train)
-            test_loss, test_accuracy = evaluate(model, test)
-            _require_finite(train_loss, training, training.updates)
-            _require_finite(test_loss, training, training.updates)
-            history.append(
-                epoch=epoch,
-                updates=training.updates,
-                train_loss=train_loss,
-                train_accuracy=train_accuracy,
-                test_loss=test_loss,
-                test_accuracy=test_accuracy,
-                generalization_gap=train_accuracy - test_accuracy,
-                lr=optimizer.lr if schedule is None else float(schedule(epoch - 1)),
-                batch_size=next(batch_bounds(n, batch_size, epoch - 1))[1],
-                seconds=training.seconds,
-            )
-            bar.set_postfix_str(_progress(epoch, epochs, train_loss, history))
+            _measure(training, train, test, batch_size, schedule)
+            bar.set_postfix_str(_progress(training, epochs, history.train_loss[-1]))
             if early_stopping is not None:
                 watched = getattr(history, early_stopping.column)[-1]
-                training.stopped = early_stopping.should_stop(model, epoch, watched)
+                training.stopped = early_stopping.should_stop(model, training.epoch, watched)
             if after_epoch is not None:
                 training.stopped = after_epoch(model, history) == "stop" or training.stopped
-            training.epoch, training.seen, training.seconds = epoch + 1, 0, 0.0
+            training.epoch, training.seen, training.seconds = training.epoch + 1, 0, 0.0
             if saver is not None:
                 saver.after_epoch()
-    return history
+    return training.history
 
 
 def minibatches(
@@ -257,6 +242,29 @@ def evaluate(model: Sequential, data: tuple[Array, Array]) -> tuple[float, float
         total += loss.forward(log_p, labels[batch]) * len(log_p)
         hits += (log_p.argmax(axis=1) == labels[batch]).sum()
     return float(total) / len(x), float(hits) / len(x)
+
+
+def _measure(
+    training: Training, train: Dataset, test: Dataset, batch_size: int | Schedule, schedule: Schedule | None
+) -> None:
+    """Add to the history what is true of the model after this epoch."""
+    model, time = training.model, training.epoch - 1
+    train_loss, train_accuracy = evaluate(model, train)
+    test_loss, test_accuracy = evaluate(model, test)
+    _require_finite(train_loss, training, training.updates)
+    _require_finite(test_loss, training, training.updates)
+    training.history.append(
+        epoch=training.epoch,
+        updates=training.updates,
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        generalization_gap=train_accuracy - test_accuracy,
+        lr=training.optimizer.lr if schedule is None else float(schedule(time)),
+        batch_size=next(batch_bounds(len(train.x), batch_size, time))[1],
+        seconds=training.seconds,
+    )
 
 
 def predict(model: Sequential, x: Array) -> Array:
@@ -341,6 +349,15 @@ def _look_for_nonfinite(training: Training) -> Callable[[Layer, str, Array], Non
     return look
 
 
-def _progress(epoch: int, epochs: int, value: float, history: History) -> str:
+def _show_parameters(model: Sequential) -> None:
+    """Show the parameters of all layers to `Sequential.watch`, as they are after a step."""
+    for layer in model.layers:
+        for name in layer.param_shapes():
+            if model.watch is not None:
+                model.watch(layer, name, getattr(layer, name))
+
+
+def _progress(training: Training, epochs: int, loss: float) -> str:
+    history = training.history
     accuracy = f", test accuracy {history.test_accuracy[-1]:.2%}" if len(history) else ""
-    return f"epoch {epoch}/{epochs}, loss {value:.4f}{accuracy}"
+    return f"epoch {training.epoch}/{epochs}, loss {loss:.4f}{accuracy}"
