@@ -202,18 +202,20 @@ def load_training(path: str | Path, training: Training, plan: Metadata | None = 
             if metadata["plan"][name] != mine:
                 raise ValueError(f"{name}: the checkpoint was made with {metadata['plan'][name]!r:.40}, got {mine!r}")
         check_arrays(_arrays(training), arrays)
-        history, rng = _history(state), generator_of(state["rng"])
-        if state["seen"]:
-            generator_of(state["epoch_start"])
+        history, rng, epoch_start = _history(state), generator_of(state["rng"]), state["epoch_start"]
+        if epoch_start or state["seen"]:
+            generator_of(epoch_start)
         best_epoch, least = state.get("best", (0, 0.0))
         if best_epoch:
             check_fit(training.model, model, arrays, "best.")
+        if type(best_epoch) is not int or not isfinite(least):
+            raise ValueError(f"best: expected an epoch and a finite number, got {best_epoch!r:.40} and {least!r:.40}")
     except DAMAGED as error:
         raise ValueError(f"{path}: {error if isinstance(error, ValueError) else repr(error)}") from error
 
     restore(training.model, model, arrays)
     training.rng.bit_generator.state = rng.bit_generator.state
-    training.history, training.epoch_start = history, state["epoch_start"]
+    training.history, training.epoch_start = history, epoch_start
     for name in ("epoch", "seen", "updates", "seconds", "stopped"):
         setattr(training, name, state[name])
     training.optimizer.t, training.optimizer.lr = state["t"], state["lr"]

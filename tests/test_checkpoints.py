@@ -279,6 +279,9 @@ def change(**new):
         change(seconds="long"),
         change(lr=float("nan")),
         change(best=[1]),
+        change(best=["1", 0.5]),
+        change(best=[1, None]),
+        lambda metadata, _: metadata["training"].pop("epoch_start"),  # found by the fuzzer
     ],
 )
 def test_a_checkpoint_that_cannot_be_is_refused_and_nothing_changed(tmp_path, damage):
