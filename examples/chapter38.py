@@ -162,25 +162,29 @@ def train_normalized(
     settings: Settings, seed: int, batch_size: int, lr: float, ghost_size: int | None, longer: int
 ) -> dict[str, Any]:
     """Train with batch normalisation over parts of ``ghost_size``, for ``longer`` times as many epochs."""
-    model = minidl.Sequential(
-        minidl.Dense(784, 1024),
-        minidl.BatchNorm(1024, ghost_size=ghost_size),
-        minidl.ReLU(),
-        minidl.Dense(1024, 1024),
-        minidl.BatchNorm(1024, ghost_size=ghost_size),
-        minidl.ReLU(),
-        minidl.Dense(1024, 10),
-        minidl.LogSoftmax(),
-        seed=seed,
-        backend=settings["backend"],
-    )
     return train(
-        model,
+        normalized_network(seed, settings["backend"], ghost_size),
         minidl.SGD(lr),
         *mnist(settings["paper_train_size"]),
         epochs=settings["hoffer_epochs"] * longer,
         batch_size=batch_size,
         seed=seed,
+    )
+
+
+def normalized_network(seed: int, backend: str, ghost_size: int | None, width: int = 1024) -> minidl.Sequential:
+    """Return the chapter's network with batch normalisation in front of both ReLUs."""
+    return minidl.Sequential(
+        minidl.Dense(784, width),
+        minidl.BatchNorm(width, ghost_size=ghost_size),
+        minidl.ReLU(),
+        minidl.Dense(width, width),
+        minidl.BatchNorm(width, ghost_size=ghost_size),
+        minidl.ReLU(),
+        minidl.Dense(width, 10),
+        minidl.LogSoftmax(),
+        seed=seed,
+        backend=backend,
     )
 
 
@@ -195,7 +199,7 @@ def verdicts(results: Results) -> Claims:
     """
     test = {name: results.curves(name, "test_accuracy") for name in {run["name"] for run in results.runs}}
     last = {name: curves[:, -1] for name, curves in test.items()}
-    updates = {name: int(results.curves(name, "updates")[0, -1]) for name in test}
+    updates = {name: results.curves(name, "updates")[0, -1] for name in (DECAY, GROW)}
 
     def rounds_to_98(*names: str) -> bool:
         return all(abs(last[name].mean() - 0.98) <= 0.005 for name in names)
@@ -206,7 +210,9 @@ def verdicts(results: Results) -> Claims:
     changed = (EARLY, LATE, RAISED)
     stays_below = not rounds_to_98(CONTROL) and all(exceeds(last[name], last[CONTROL]) for name in changed)
     cut = results.curves(CONTROL, "test_accuracy")[:, : results.settings["half"]]
-    apart = np.abs(test[DECAY].mean(axis=0) - test[GROW].mean(axis=0))[results.settings["smith_stage"] :].max()
+    stage = results.settings["smith_stage"]
+    decay, grow = (results.curves(name, "test_accuracy", 3 * stage).mean(axis=0) for name in (DECAY, GROW))
+    apart = np.abs(decay - grow)[stage:].max()
     loss = {name: results.curves(name, "train_loss")[:, -1].mean() for name in (DECAY, GROW, NEITHER)}
     together = abs(np.log(loss[DECAY] / loss[GROW])) <= abs(np.log(loss[DECAY] / loss[NEITHER])) / 4
     small, large, *_, adapted = HOFFER
@@ -229,7 +235,7 @@ def verdicts(results: Results) -> Claims:
         "Smith 2018": (
             f"after the first change the test accuracies are at most {100 * apart:.2f}{NBSP}points apart; training "
             f"loss at the end {loss[DECAY]:.2g} and {loss[GROW]:.2g} ({loss[NEITHER]:.2g} with neither), "
-            f"after {updates[DECAY]:,} and {updates[GROW]:,} updates",
+            f"after {updates[DECAY]:,.0f} and {updates[GROW]:,.0f} updates",
             bool(apart <= MARGIN and together and updates[GROW] < updates[DECAY]),
         ),
         "Hoffer 2017": (

@@ -132,13 +132,14 @@ class Results:
         """Return what each run called ``name`` measured as ``key``: (seeds, ...)."""
         return np.array([run[key] for run in self.called(name)], float)
 
-    def curves(self, name: str, column: str) -> Curves:
+    def curves(self, name: str, column: str, epochs: int | None = None) -> Curves:
         """Return a column of the histories of the runs called ``name``: (seeds, epochs).
 
-        After a run has diverged, its curve is NaN: no number, which no comparison holds for.
+        After a run has diverged, its curve is NaN: no number, which no comparison holds for. How long the curves would
+        be if all had, only ``epochs`` can say.
         """
-        columns = [run["history"][column] for run in self.called(name)]
-        curves = np.full((len(columns), max([1, *map(len, columns)])), np.nan)
+        columns = [run["history"][column] + [np.nan] * ("diverged" in run) for run in self.called(name)]
+        curves = np.full((len(columns), epochs or max([1, *map(len, columns)])), np.nan)
         for curve, values in zip(curves, columns, strict=True):
             curve[: len(values)] = values
         return curves
