@@ -39,7 +39,7 @@ from experiment import (
     Run,
     Settings,
     band,
-    claim,
+    claims_table,
     conduct,
     environment,
     exceeds,
@@ -47,6 +47,7 @@ from experiment import (
     mnist,
     network,
     options,
+    over_seeds,
     parse,
     percent,
     run_script,
@@ -244,19 +245,15 @@ def verdicts(results: Results) -> Claims:
         ),
     }
     decided = in_full(results.settings, FULL)
-    scope = "" if decided else " (a quick run)"
-    return [
-        claim(identity, claimed, found[identity][0] + scope, found[identity][1] if decided else None)
-        for identity, claimed in CLAIMS.items()
-    ]
+    return claims_table(CLAIMS, found, decided, "" if decided else " (a quick run)")
 
 
 def draw(results: Results, path: Path) -> None:
     """Draw the chapter's figures, and those of the papers' checks beside them."""
-    seeds = len(results.called(REFERENCE))
-    bands = f": mean and range of {seeds} seeds" if seeds > 1 else ""
     figure, axes = plt.subplots(3, 2, figsize=(11, 11), sharex=True, sharey="col", layout="constrained")
-    figure.suptitle(f"Chapter 38: what brings back the accuracy of large batches; the last epochs of each run{bands}")
+    figure.suptitle(
+        f"Chapter 38: what brings back the accuracy of large batches; the last epochs of each run{over_seeds(results)}"
+    )
     for row, lines in zip(axes, FIGURES, strict=True):
         for ax, part in zip(row, ("train", "test"), strict=True):
             for name, colour in lines.items():
@@ -284,8 +281,8 @@ def draw(results: Results, path: Path) -> None:
     for ax, abscissa in zip(axes[:2], ("epoch", "updates"), strict=True):
         for name, colour in ((DECAY, "tab:blue"), (GROW, "tab:red"), (NEITHER, "0.6")):
             x = results.curves(name, abscissa)[0]
-            band(ax, x, results.curves(name, "train_loss"), colour, name)
-            ax.lines[-1].set_linestyle("--" if name == GROW else "-")  # lies on the other where the claim holds
+            style = "--" if name == GROW else "-"  # lies on the other where the claim holds
+            band(ax, x, results.curves(name, "train_loss"), colour, name, linestyle=style)
         ax.set(yscale="log", xlabel={"epoch": "epochs"}.get(abscissa, abscissa), ylabel="training loss")
         ax.legend()
         ax.grid(alpha=0.3)
