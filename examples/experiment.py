@@ -281,10 +281,11 @@ def network(seed: int, backend: str = "numpy", width: int = 1024) -> minidl.Sequ
 
 
 @cache
-def mnist(train_size: int = 60_000) -> tuple[minidl.Dataset, minidl.Dataset]:
-    """Return the first ``train_size`` training images, and all test images."""
-    train, test = minidl.load_mnist()
-    return minidl.Dataset(train.x[:train_size], train.labels[:train_size]), test
+def mnist(train_size: int = 60_000, backend: str = "numpy") -> tuple[minidl.Dataset, minidl.Dataset]:
+    """Return the first ``train_size`` training images, and all test images, where ``backend`` computes."""
+    xp, (train, test) = minidl.get_backend(backend), minidl.load_mnist()
+    first = minidl.Dataset(train.x[:train_size], train.labels[:train_size])
+    return minidl.Dataset(*map(xp.asarray, first)), minidl.Dataset(*map(xp.asarray, test))
 
 
 def blas_threads() -> int:

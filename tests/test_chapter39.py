@@ -10,6 +10,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 import minidl
+from minidl.testing import strict_backend
 
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
@@ -41,7 +42,7 @@ def small(mnist, monkeypatch):
     """Give the example 100 test images and a narrow network."""
     train, test = mnist
     few = minidl.Dataset(test.x[:100], test.labels[:100])
-    monkeypatch.setattr(chapter39, "mnist", lambda n: (minidl.Dataset(train.x[:n], train.labels[:n]), few))
+    monkeypatch.setattr(chapter39, "mnist", lambda n, backend: (minidl.Dataset(train.x[:n], train.labels[:n]), few))
     monkeypatch.setattr(chapter39, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
     monkeypatch.setattr(chapter39, "QUICK", TINY)
 
@@ -141,7 +142,7 @@ def eighty(monkeypatch):
     def network(seed, backend="numpy"):
         return tiny_network(minidl.Dense(5, 4), minidl.ReLU(), minidl.Dense(4, 3), dtype="float32", seed=seed)
 
-    monkeypatch.setattr(chapter39, "mnist", lambda n: (data, data))
+    monkeypatch.setattr(chapter39, "mnist", lambda n, backend: (data, data))
     monkeypatch.setattr(chapter39, "network", network)
     return data, network
 
@@ -197,6 +198,25 @@ def test_the_seed_draws_the_order_and_not_the_weights(small):
     assert one["gradients"]["early"] != one["gradients"]["late"]
 
 
+def test_on_another_backend_the_same_is_measured(mnist, monkeypatch):
+    monkeypatch.setattr(minidl, "load_mnist", lambda: mnist)
+    monkeypatch.setattr(chapter39, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
+    settings = SETTINGS | {"train_size": 300}
+    with strict_backend():
+        chapter39.mnist.cache_clear()
+        for function, arguments in (
+            (chapter39.travel, (64,)),
+            (chapter39.check_law, ()),
+            (chapter39.compare_minima, ()),
+        ):
+            one, other = (function(settings | {"backend": backend}, 0, *arguments) for backend in ("numpy", "cupy"))
+            for run in (one, other):
+                for name in ("small", "large"):
+                    run.get(name, {"history": {}})["history"].pop("seconds", None)
+            assert one == other
+        chapter39.mnist.cache_clear()  # of what only the stand-in can read
+
+
 @pytest.mark.parametrize("radius", [1e-3, 5e-4])
 def test_sharpness_is_the_highest_loss_in_the_box(radius):
     """The loss is convex in the parameters of a single dense layer, so that its maximum is in a corner of the box."""
@@ -226,7 +246,7 @@ def test_the_loss_as_in_training_knows_no_moving_averages():
 
 def test_the_line_leads_from_the_small_batch_to_the_large_one(small):
     found = chapter39.compare_minima(SETTINGS, 2)
-    data, test = chapter39.mnist(300)
+    data, test = chapter39.mnist(300, "numpy")
     ends = {}
     for name, batch_size, epochs in (("small", 256, 1), ("large", 30, 2)):
         model = chapter39.keskar_f1(2, "numpy", 8)
