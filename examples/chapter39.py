@@ -450,9 +450,9 @@ def draw_ways(against_epochs: Axes, against_updates: Axes, results: Results) -> 
     for size, colour in COLOURS.items():
         samples, distance = ways(results, size)
         band(against_epochs, samples / n, distance, colour, f"batch {size}")
-        band(against_updates, samples / size, distance, colour, f"batch {size}")
+        band(against_updates, samples[1:] / size, distance[:, 1:], colour, f"batch {size}")  # 0 has no logarithm
     against_epochs.set(xlabel="epochs", ylabel="distance from the initial weights", title="The way, against epochs")
-    against_updates.set(xlabel="updates", ylabel="distance from the initial weights", xscale="log")
+    against_updates.set(xlabel="updates (logarithmic)", ylabel="distance from the initial weights", xscale="log")
     against_updates.set_title("The way, against updates")
     for ax in (against_epochs, against_updates):
         ax.legend()

@@ -478,7 +478,7 @@ def test_the_figure_shows_what_was_measured(tmp_path, monkeypatch, seeds):
     np.testing.assert_allclose(reductions.lines[0].get_ydata(), np.multiply(means, [64, 256, 1024]), rtol=2e-3)
     np.testing.assert_allclose(angles.patches[0].get_data().values.sum(), 100)
     assert epochs.lines[0].get_xdata()[-1] == 5 * 4096 / 60_000
-    assert updates.lines[2].get_xdata()[-1] == 5 * 4096 / 1024
+    assert updates.lines[2].get_xdata()[[0, -1]].tolist() == [4096 / 1024, 5 * 4096 / 1024]
     assert [len(drawn.get_ydata()) for drawn in points.lines] == [seeds] * 4
     np.testing.assert_allclose(line.lines[1].get_ydata(), [2 + way**2 for way in chapter39.LINE])
     plt.close(figures[0])
