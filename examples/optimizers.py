@@ -460,7 +460,7 @@ def draw_walks(results: Results, path: Path) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(13, 9), layout="constrained")
     for ax, place in zip(axes.flat, DRAWN, strict=True):
         landscape = LANDSCAPES[place]
-        (left, right), (low, high) = landscape.view[:2], landscape.view[2:]
+        left, right, low, high = landscape.view
         x, y = np.meshgrid(np.linspace(left, right, 300), np.linspace(low, high, 300))
         height = landscape.value(x, y)
         levels = height.min() + np.ptp(height) * np.linspace(0, 1, 18) ** 2

@@ -120,11 +120,9 @@ def called(variant: str, batch_size: int, lr: float = LR) -> str:
 
 def train_with(settings: Settings, seed: int, variant: str, batch_size: int, lr: float) -> dict[str, Any]:
     """Train one variant to the end, and note after which epoch validation would have stopped it."""
-    xp, n = minidl.get_backend(settings["backend"]), settings["train_size"]
-    images, test_set = mnist()
-    train_set = minidl.Dataset(images.x[:n], images.labels[:n])
-    after = slice(n, n + settings["validation_size"])
-    validation = xp.asarray(images.x[after]), xp.asarray(images.labels[after])
+    n, both = settings["train_size"], settings["train_size"] + settings["validation_size"]
+    images, test_set = mnist(both, settings["backend"])
+    train_set, validation = (minidl.Dataset(images.x[part], images.labels[part]) for part in (slice(n), slice(n, both)))
     model, stopping = build(seed, settings["backend"], **VARIANTS[variant]), minidl.EarlyStopping(settings["patience"])
     stops: list[int] = []
 
@@ -136,7 +134,7 @@ def train_with(settings: Settings, seed: int, variant: str, batch_size: int, lr:
     measured = train(model, minidl.SGD(lr), train_set, test_set, **plan)
     measured |= {"best_epoch": stopping.best_epoch, "stop_epoch": stops[0] if stops else None}  # None: never
     if "decay" in VARIANTS[variant] and "diverged" not in measured:
-        measured["moving_over_real"] = moving_over_real(model, xp.asarray(train_set.x))
+        measured["moving_over_real"] = moving_over_real(model, train_set.x)
     return measured
 
 
