@@ -31,7 +31,7 @@ def mpiexec(ranks, *line):
 def test_ranks_train_as_one_process(case, ranks):
     done = mpiexec(ranks, TESTS / "data_parallel_ranks.py", case)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["done"] * ranks
+    assert done.stdout.count("done") == ranks  # their lines may run into each other
 
 
 def test_three_ranks_have_uneven_parts():
