@@ -12,6 +12,7 @@ from minidl.losses import NLLLoss
 from minidl.optimizers import SGD, Adagrad, Adam, Group, Momentum, Nesterov, Optimizer, RMSprop
 from minidl.model import Sequential
 from minidl.datasets import Dataset, load_idx, load_mnist, read_idx, standardize
+from minidl.memory_maps import convert_idx, load_npy
 from minidl.augmentation import RandomAffine
 from minidl.schedules import (
     constant,
@@ -57,6 +58,7 @@ __all__ = [
     "Sequential",
     "array_module",
     "constant",
+    "convert_idx",
     "cosine_restarts",
     "evaluate",
     "exp_range",
@@ -68,6 +70,7 @@ __all__ = [
     "linear",
     "load_idx",
     "load_mnist",
+    "load_npy",
     "lr_find",
     "lr_range_test",
     "minibatches",
