@@ -41,11 +41,11 @@ from pathlib import Path
 import numpy as np
 import minidl
 
-train, test = minidl.load_npy({folder!r})
 model = minidl.Sequential(minidl.Dense(784, 10), minidl.LogSoftmax(), seed=0)
 status = Path("/proc/self/status").read_text()
 used = 1024 * int(status.split("VmData:")[1].split()[0])
 resource.setrlimit(resource.RLIMIT_DATA, (used + {more}, used + {more}))
+train, test = minidl.load_npy({folder!r})
 try:
     np.array(train.x)
 except MemoryError:
