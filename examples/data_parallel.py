@@ -46,7 +46,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from experiment import Results, blas_threads, environment, mnist, network, save_figure
@@ -287,27 +287,53 @@ def time_exchanges(comm: Comm, steps: int) -> dict[str, list[float]]:
     return {"bytes": [4.0 * length for length in lengths], "exchanges": np.median(seconds, axis=1).tolist()}
 
 
-def predicted(results: Results, batch_size: Array, ranks: Array) -> tuple[Array, Array, Array] | None:
-    """Return the seconds for gradient, exchange and optimiser that the model of costs predicts; None without its data.
+class Costs(NamedTuple):
+    """The model of costs, in seconds, for ranks with one thread each.
 
-        gradient      c + 6 P b / F            b = ⌈B/R⌉ samples, P parameters; c and F from steps of one rank
-        exchange      2 (R − 1) α + 2 (R − 1)/R · n/β      a ring, n = 4 P bytes; α and β from exchanges of two ranks
-        optimizer     constant
+        gradient      c + b / f                            b = ⌈B/R⌉ samples
+        exchange      2 (R − 1) α + 2 (R − 1)/R · n/β      n bytes of gradients, by an all-reduce in a ring
+        optimizer     the same for any B and R
 
-    All are from ranks with one thread. Source of the ring: Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce
-    algorithms for clusters of workstations"; of α and β: Thakur, Rabenseifner and Gropp 2005, "Optimization of
-    collective communication operations in MPICH".
+    Source: Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations", for the
+    ring; Thakur, Rabenseifner and Gropp 2005, "Optimization of collective communication operations in MPICH", for α, β.
     """
+
+    constant: float
+    """c, whatever a gradient takes besides its samples."""
+    rate: float
+    """f, samples a second."""
+    latency: float
+    """α, for a message of no length."""
+    bandwidth: float
+    """β, bytes a second."""
+    optimizer: float
+    size: int
+    """n, bytes."""
+
+    def step(self, batch_size: Array, ranks: Array) -> tuple[Array, Array, float]:
+        """Return the seconds for gradient, exchange and optimiser."""
+        exchange = 2 * (ranks - 1) * self.latency + 2 * (ranks - 1) / ranks * self.size / self.bandwidth
+        return self.constant + np.ceil(batch_size / ranks) / self.rate, exchange, self.optimizer
+
+    def __str__(self) -> str:
+        exchange = float(self.step(np.array(2.0), np.array(2.0))[1])
+        return (
+            f"{self.rate:,.0f} samples a second beside {1e3 * self.constant:.2f} ms for each gradient; latency "
+            f"{1e6 * self.latency:.0f} µs; {self.bandwidth / 1e9:.2f} GB a second. With two ranks the exchange takes "
+            f"longer than the arithmetic below {exchange * self.rate:.0f} samples a rank."
+        )
+
+
+def costs(results: Results) -> Costs | None:
+    """Return the model, c and f from steps of one rank, α and β from exchanges of two; None if these are missing."""
     alone = [run for run in results.runs if run["ranks"] == run["blas_threads"] == 1]
     pairs = [run for run in results.runs if run["ranks"] == 2 and run["blas_threads"] == 1 and "bytes" in run]
     if len(alone) < 2 or not pairs:
         return None
-    slope, constant = line([run["batch_size"] for run in alone], [run["gradient"] for run in alone])
-    per_byte, latency = line(pairs[0]["bytes"], pairs[0]["exchanges"])  # with R = 2: n/β + 2 α
-    n = network(0).params.nbytes
-    exchange = (ranks - 1) * latency + 2 * (ranks - 1) / ranks * n * per_byte
-    optimizer = np.full(np.shape(exchange), np.median([run["optimizer"] for run in alone]))
-    return constant + slope * np.ceil(batch_size / ranks), exchange, optimizer
+    per_sample, constant = line([run["batch_size"] for run in alone], [run["gradient"] for run in alone])
+    per_byte, two_latencies = line(pairs[0]["bytes"], pairs[0]["exchanges"])  # R = 2: 2 α + n/β
+    optimizer = float(np.median([run["optimizer"] for run in alone]))
+    return Costs(constant, 1 / per_sample, two_latencies / 2, 1 / per_byte, optimizer, network(0).grads.nbytes)
 
 
 def line(x: list[float], y: list[float]) -> tuple[float, float]:
@@ -332,7 +358,7 @@ def table(results: Results) -> list[str]:
             speedup = alone[run["batch_size"]] / whole[id(run)]
             text += f"  {speedup:8.2f}  {speedup / (run['ranks'] * run['blas_threads']):9.0%}"
         lines.append(text)
-    return lines
+    return lines + [str(model) for model in [costs(results)] if model]
 
 
 def draw(results: Results, path: Path) -> None:
@@ -342,29 +368,27 @@ def draw(results: Results, path: Path) -> None:
     sizes = sorted({run["batch_size"] for run in steps})
     counts = sorted({run["ranks"] for run in steps})
     whole = {(r["ranks"], r["batch_size"]): r["gradient"] + r["exchange"] + r["optimizer"] for r in steps}
-    model = predicted(results, np.array(sizes or [1.0]), np.array(1.0)) is not None
+    model = costs(results)
     for index, ranks in enumerate(counts):
         colour = f"C{index}"
         measured = [(size, whole[ranks, size]) for size in sizes if (ranks, size) in whole]
         left.plot(*zip(*measured, strict=True), "o", color=colour, label=f"{ranks} rank{'s' * (ranks > 1)}")
         if model:
             b = np.geomspace(sizes[0], sizes[-1], 200)
-            found = predicted(results, b, np.array(float(ranks)))
-            assert found is not None
-            left.plot(b, sum(found), color=colour, linewidth=1)
+            gradients, exchange, optimizer = model.step(b, np.array(float(ranks)))
+            left.plot(b, gradients + exchange + optimizer, color=colour, linewidth=1)
             if ranks > 1:
-                left.plot(b, found[1] + 0 * b, ":", color=colour, label=f"exchange of {ranks} ranks")
+                left.axhline(float(exchange), color=colour, linestyle=":", label=f"exchange of {ranks} ranks")
     for index, size in enumerate(sizes):
         colour = f"C{index}"
         if (1, size) in whole:
             measured = [(ranks, whole[1, size] / whole[ranks, size]) for ranks in counts if (ranks, size) in whole]
             right.plot(*zip(*measured, strict=True), "o", color=colour, label=f"batch {size}")
         if model:
-            ranks_axis = np.array([1.0, *2.0 ** np.arange(1, 9)])
-            one, many = (predicted(results, np.array(float(size)), r) for r in (np.array(1.0), ranks_axis))
-            assert one is not None
-            assert many is not None
-            right.plot(ranks_axis, sum(one) / sum(many), color=colour, linewidth=1)
+            many = 2.0 ** np.arange(9)
+            gradients, exchange, optimizer = model.step(np.array(float(size)), many)
+            seconds = gradients + exchange + optimizer
+            right.plot(many, seconds[0] / seconds, color=colour, linewidth=1)
     left.set(xscale="log", yscale="log", xlabel="batch size B, of all ranks together", ylabel="seconds per step")
     right.set(xscale="log", yscale="log", xlabel="ranks R", ylabel="speed-up over one rank")
     for axes in (left, right):

@@ -123,6 +123,27 @@ def refusals():
         together(network, minidl.SGD(), data(8 * COMM.size + 1), 8 * COMM.size)
 
 
+def model_of_costs():
+    """Find the numbers of a machine again in what steps and exchanges on it would take."""
+    machine = data_parallel.Costs(2e-3, 5000.0, 3e-6, 4e9, 1e-3, data_parallel.network(0).grads.nbytes)
+    gradient, exchange, optimizer = machine.step(np.array(100), np.array(8))
+    assert gradient == 2e-3 + 13 / 5000
+    assert np.isclose(exchange, 14 * 3e-6 + 14 / 8 * machine.size / 4e9)
+
+    bytes_ = [4.0 * 4**power for power in range(12)]
+    common = {"blas_threads": 1, "optimizer": optimizer}
+    runs = [
+        common | {"ranks": 1, "batch_size": b, "gradient": float(machine.step(np.array(b), np.array(1))[0])}
+        for b in (16, 64, 256)
+    ]
+    runs.append(common | {"ranks": 2, "bytes": bytes_, "exchanges": [2 * 3e-6 + n / 4e9 for n in bytes_]})
+    results = data_parallel.Results.__new__(data_parallel.Results)
+    results.data = {"runs": runs}
+    np.testing.assert_allclose(data_parallel.costs(results), machine)
+    results.data = {"runs": runs[:-1]}
+    assert data_parallel.costs(results) is None
+
+
 def drift():
     """Let the parameters of one rank change in the middle of the training."""
 

@@ -39,6 +39,11 @@ def test_three_ranks_have_uneven_parts():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_model_of_costs():
+    done = mpiexec(1, TESTS / "data_parallel_ranks.py", "model_of_costs")
+    assert done.returncode == 0, done.stderr
+
+
 def test_ranks_that_disagree_are_refused_by_name():
     done = mpiexec(2, TESTS / "data_parallel_ranks.py", "refusals")
     assert done.returncode == 0, done.stderr
@@ -80,6 +85,7 @@ def test_the_script_trains_and_measures(tmp_path):
         done = mpiexec(ranks, SCRIPT, "--measure", "--measure-batches", "8", "32", "--steps", "3", "--out", tmp_path)
         assert done.returncode == 0, done.stderr
     assert "speed-up" in done.stdout
+    assert "With two ranks the exchange takes longer than the arithmetic below" in done.stdout
     runs = json.loads((tmp_path / "data_parallel.json").read_text())["runs"]
     assert [run["name"] for run in runs] == [
         "1 × 1 threads, batch 32",
