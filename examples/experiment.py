@@ -59,7 +59,7 @@ NOT_REPRODUCED = "not reproduced"
 NOT_TESTED = "not tested in this run"
 
 DEATHS = 3
-"""How many workers a run may take with it before it is given up; Dask has the same number."""
+"""A run that so many workers died in is given up; Dask by default tries once more."""
 
 
 class WorkersError(Exception):
