@@ -195,6 +195,7 @@ def facts(
         "initial parameters": digest(model.params),
         "buffers": digest(*(getattr(layer, name) for layer in model.layers for name in layer.buffers)),
         "layers that learn": repr(model.groups),
+        "masks": repr([x.rng.bit_generator.state for x in model.layers if isinstance(x, minidl.Dropout)]),
         "optimizer": repr(optimizer),
         "state of the optimizer": digest(*optimizer.state.values()),
         "batch size": repr(batch_size),

@@ -99,6 +99,12 @@ def batch_norm():
     assert_equal(network.layers[0].moving_var, var, "variance")
 
 
+def drawn(network, samples):
+    """Return a network with dropout that has been used for so many samples."""
+    data_parallel.skip_masks(network, samples, 6)
+    return network
+
+
 def refusals():
     """Call `train` with one thing that is different on the last rank, which must be named on all ranks."""
     last = COMM.rank == COMM.size - 1
@@ -107,6 +113,7 @@ def refusals():
         ("shape of the data", model(), minidl.SGD(), data(40 + last), usual),
         ("data", model(), minidl.SGD(), data(40, seed=1 + last), usual),
         ("initial parameters", model(seed=int(last)), minidl.SGD(), data(40), usual),
+        ("masks", drawn(model(Dropout), int(last)), minidl.SGD(), data(40), usual),
         ("model", model(*[ReLU] * last), minidl.SGD(), data(40), usual),
         ("optimizer", model(), minidl.SGD(0.1 if last else 0.2), data(40), usual),
         ("batch size", model(), minidl.SGD(), data(40), usual | {"batch_size": 8 + last}),
