@@ -9,7 +9,8 @@ after every run, so that an interrupted experiment goes on where it stopped:
      "claims": [{"id", "claimed", "measured", "verdict"}]}
 
 A run depends on nothing but the settings and its own arguments, seed included. So it does not matter in which order,
-in which process or on which machine the runs are carried out.
+in which process or on which machine the runs are carried out: one after the other here, in worker processes (`--jobs`),
+or on the machines of a Dask cluster (`--dask`), for which docs/beyond_one_machine.md has the commands.
 """
 
 import argparse
@@ -17,8 +18,10 @@ import json
 import os
 import platform
 import sys
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import cache
 from multiprocessing import get_context, parent_process
@@ -54,6 +57,13 @@ Claims: TypeAlias = list[dict[str, str]]
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
 NOT_TESTED = "not tested in this run"
+
+DEATHS = 3
+"""A run that so many workers died in is given up; Dask by default tries once more."""
+
+
+class WorkersError(Exception):
+    """The workers cannot carry out the runs, and the reason lies outside the program."""
 
 
 class Run(NamedTuple):
@@ -175,7 +185,7 @@ def conduct(
     runs: list[Run],
     verdicts: Callable[[Results], Claims],
     draw: Callable[[Results, Path], None],
-    jobs: int = 1,
+    jobs: int | str = 1,
     executor: Executor | None = None,
 ) -> None:
     """Carry out the runs that are missing; then judge the claims, draw the figure, and print both.
@@ -185,14 +195,18 @@ def conduct(
         runs: what is planned.
         verdicts: returns the table of claims.
         draw: writes the figure.
-        jobs: worker processes on this machine, which share its processors.
-        executor: any executor of `concurrent.futures`, in place of processes of this call.
+        jobs: worker processes on this machine, which share its processors; or the address of a Dask scheduler.
+        executor: any executor of `concurrent.futures`, in place of both.
+
+    Raises:
+        WorkersError: no Dask cluster answers, its workers are not like this process, or a run ends every worker that
+            takes it up. What was finished is saved.
     """
     missing = [run for run in runs if not results.has(run.name, run.seed)]
     if len(missing) < len(runs):
         print(f"{len(runs) - len(missing)} of {len(runs)} runs were finished earlier.")
     with tqdm(total=len(missing), unit="run", desc=results.path.stem, disable=jobs == 1 and executor is None) as bar:
-        for record in _carried_out(results.settings, missing, jobs, executor):
+        for record in _carried_out(results, missing, jobs, executor):
             results.add(record)
             results.save([])
             bar.write(summary(record), file=sys.stdout)
@@ -205,22 +219,108 @@ def conduct(
     print(f"Figure and numbers are in {figure} and {results.path}.")
 
 
-def _carried_out(settings: Settings, runs: list[Run], jobs: int, executor: Executor | None) -> Iterator[dict[str, Any]]:
+def _carried_out(
+    results: Results, runs: list[Run], jobs: int | str, executor: Executor | None
+) -> Iterator[dict[str, Any]]:
     """Yield what each run measured, as soon as it is finished."""
-    if executor is None and jobs == 1:
+    if executor is not None:
+        yield from _by_executor(executor, results.settings, runs)
+    elif isinstance(jobs, str):
+        yield from _by_dask(jobs, results, runs)
+    elif jobs > 1:
+        yield from _by_processes(jobs, results.settings, runs)
+    else:
         for number, run in enumerate(runs, start=1):
             print(f"run {number}/{len(runs)}: {run.name}, seed {run.seed}")
-            yield carry_out(run, settings)
-        return
-    threads = None if executor else max(1, blas_threads() // jobs)
-    with ExitStack() as at_the_end:
-        if executor is None:  # each process starts from nothing: what others have loaded cannot influence it
-            executor = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=end_with_parent)
-            at_the_end.enter_context(executor)
-        futures = [executor.submit(carry_out, run, settings, threads) for run in runs]
-        at_the_end.callback(lambda: [future.cancel() for future in futures])  # what has not begun, if this one stops
+            yield carry_out(run, results.settings)
+
+
+def _by_executor(executor: Executor, settings: Settings, runs: list[Run]) -> Iterator[dict[str, Any]]:
+    """Yield the records of runs that ``executor`` carries out, each with the BLAS threads its worker has."""
+    futures = [executor.submit(carry_out, run, settings) for run in runs]
+    try:
         for future in as_completed(futures):
             yield future.result()
+    finally:
+        for future in futures:  # what has not begun, if this process stops
+            future.cancel()
+
+
+def _by_processes(jobs: int, settings: Settings, runs: list[Run]) -> Iterator[dict[str, Any]]:
+    """Yield the records of runs carried out by worker processes, which divide the BLAS threads among them.
+
+    When a process of a `ProcessPoolExecutor` dies, killed for want of memory, say, the pool ends all others with it.
+    So every worker is a pool of one: a death costs the run that was in progress there, and no other. That run is the
+    next one of a new worker.
+    """
+    threads = max(1, blas_threads() // jobs)
+    waiting, deaths = deque(runs), Counter[tuple[str, int]]()
+    in_progress: dict[Future[dict[str, Any]], tuple[Run, Executor]] = {}
+    with ExitStack() as at_the_end:
+
+        def worker() -> Executor:  # starts from nothing: what others have loaded cannot influence it
+            pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=end_with_parent)
+            return at_the_end.enter_context(pool)
+
+        free = [worker() for _ in range(min(jobs, len(runs)))]
+        while waiting or in_progress:
+            while waiting and free:
+                pool = free.pop()
+                try:
+                    future = pool.submit(carry_out, waiting[0], settings, threads)
+                except BrokenProcessPool:  # its process died with no run in progress
+                    free.append(worker())
+                else:
+                    in_progress[future] = waiting.popleft(), pool
+            for future in wait(in_progress, return_when=FIRST_COMPLETED).done:
+                run, pool = in_progress.pop(future)
+                try:
+                    yield future.result()
+                    free.append(pool)
+                except BrokenProcessPool:
+                    free.append(worker())
+                    deaths[run.name, run.seed] += 1
+                    if deaths[run.name, run.seed] < DEATHS:
+                        waiting.appendleft(run)
+    if given_up := [f"{name}, seed {seed}" for (name, seed), count in deaths.items() if count == DEATHS]:
+        raise WorkersError(f"Given up, since {DEATHS} workers died in it: {'; '.join(given_up)}")
+
+
+def _by_dask(address: str, results: Results, runs: list[Run]) -> Iterator[dict[str, Any]]:
+    """Yield the records of runs carried out by a Dask cluster, which itself repeats the run of a worker that died.
+
+    A worker has one thread for runs, so that a run has a process for itself; and as many for matrix products as it was
+    started with, by Dask's default one.
+    """
+    try:
+        import distributed
+    except ModuleNotFoundError:
+        raise WorkersError("--dask: needs the package distributed; install '.[distributed]'") from None
+    try:
+        client = distributed.Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise WorkersError(f"--dask: no scheduler answers at {address}: {error}") from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=30)
+        except TimeoutError as error:
+            raise WorkersError(f"--dask: the scheduler at {address} has no workers") from error
+        for name, threads in client.nthreads().items():
+            if threads != 1:
+                raise WorkersError(f"--dask: expected workers with --nthreads 1, {name} has {threads}")
+        client.upload_file(__file__)  # and to workers that come later; the script itself travels with its functions
+        expected = results.data["environment"]
+        backend = "cupy" if "cupy" in expected else "numpy"
+        for name, found in client.run(environment, backend).items():
+            if other := [key for key in expected if found.get(key) != expected[key]]:
+                differences = ", ".join(f"{key}: {found.get(key)} instead of {expected[key]}" for key in other)
+                raise WorkersError(
+                    f"--dask: expected workers in the environment of this process, {name} has {differences}"
+                )
+        try:
+            yield from _by_executor(client.get_executor(pure=False), results.settings, runs)
+        except distributed.KilledWorker as error:
+            raise WorkersError(f"--dask: {error}") from error
 
 
 def end_with_parent() -> None:
@@ -427,7 +527,9 @@ def options(description: str, seeds: list[int]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", type=int, nargs="+", metavar="SEED", help=f"repeat every run with each ({shown}; quick: {seeds[0]})"
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes that share the runs (1)")
+    workers = parser.add_mutually_exclusive_group()  # two ways to say who does the jobs
+    workers.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes that share the runs (1)")
+    workers.add_argument("--dask", dest="jobs", metavar="ADDRESS", help="a Dask scheduler whose workers share the runs")
     parser.add_argument(
         "--backend", choices=minidl.BACKENDS, default="auto", help="auto: CuPy where it can, else NumPy"
     )
@@ -441,7 +543,8 @@ def parse(parser: argparse.ArgumentParser, given: list[str] | None) -> argparse.
     args = parser.parse_args(given)
     args.seeds = args.seeds or args.all_seeds[: 1 if args.quick else None]
     try:  # before any run is started
-        positive_int("--jobs", args.jobs)
+        if not isinstance(args.jobs, str):
+            positive_int("--jobs", args.jobs)
         if min(args.seeds) < 0:
             raise ValueError(f"--seeds: expected at least 0, got {min(args.seeds)}")
         args.backend = minidl.get_backend(args.backend).__name__
@@ -456,5 +559,7 @@ def run_script(main: Callable[[], None]) -> None:
         main()
     except KeyboardInterrupt:
         sys.exit("\nStopped. Finished runs are kept: the same command goes on after them.")
+    except WorkersError as error:
+        sys.exit(f"\n{error}\nFinished runs are kept: the same command goes on after them.")
     except OSError as error:
         sys.exit(f"\nResults cannot be written: {error}")

@@ -13,6 +13,7 @@ from minidl.optimizers import SGD, Adagrad, Adam, Group, Momentum, Nesterov, Opt
 from minidl.model import Sequential
 from minidl.saving import load, save
 from minidl.datasets import Dataset, load_idx, load_mnist, read_idx, standardize
+from minidl.memory_maps import convert_idx, load_npy
 from minidl.augmentation import RandomAffine
 from minidl.schedules import (
     constant,
@@ -61,6 +62,7 @@ __all__ = [
     "Training",
     "array_module",
     "constant",
+    "convert_idx",
     "cosine_restarts",
     "evaluate",
     "exp_range",
@@ -73,6 +75,7 @@ __all__ = [
     "load",
     "load_idx",
     "load_mnist",
+    "load_npy",
     "load_training",
     "lr_find",
     "lr_range_test",

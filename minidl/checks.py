@@ -4,14 +4,17 @@ Every check returns the argument as a plain number of Python. That matters in fl
 multiplied by a plain float, and would become float64 by a ``np.float64``.
 """
 
-from collections.abc import Callable
-from math import inf, isfinite
+from collections.abc import Callable, Iterator
+from math import inf, isfinite, prod
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from minidl.backend import Array, Generator
+
+BLOCK = 1 << 22
+"""Numbers in a block of `blocks`, at most: 16 MiB of float32."""
 
 
 def number(name: str, value: Any, fits: Callable[[float], bool], expected: str) -> float:
@@ -141,7 +144,16 @@ def generator(name: str, value: Any) -> Generator:
 def finite(name: str, x: Array) -> None:
     """Raise a ValueError if there is NaN or infinity in ``x``, which is not empty.
 
-    Both show in the smallest or largest value, and finding these takes no temporary array.
+    Both show in the smallest or largest value, and finding these takes no temporary array. Both are found in one block
+    before the next is looked at: data larger than memory is read from disk once, not twice.
     """
-    if not (isfinite(float(x.min())) and isfinite(float(x.max()))):
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity among them")
+    for block in blocks(x):
+        if not (isfinite(float(block.min())) and isfinite(float(block.max()))):
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity among them")
+
+
+def blocks(x: Array) -> Iterator[Array]:
+    """Yield all of ``x`` (n, ...) in portions of several rows each, which share memory with it."""
+    rows = max(1, BLOCK // max(1, prod(x.shape[1:])))
+    for start in range(0, len(x), rows):
+        yield x[start : start + rows]

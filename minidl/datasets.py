@@ -10,7 +10,7 @@ import hashlib
 import math
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -78,13 +78,26 @@ def load_idx(
         ValueError: a file is not what its name says, or fails its checksum; there are more images than labels, or
             fewer; there are none; or test images have another size than training images.
     """
-    folder = Path(folder)
     checksums = sha256 or {}
+    train, test = read_sets(Path(folder), lambda path, name: read_idx(path, checksums.get(name)))
+    return standardize(train, test, dtype)
+
+
+def read_sets(folder: Path, read: Callable[[Path, str], Array]) -> tuple[Dataset, Dataset]:
+    """Return the two sets of a folder laid out like MNIST, images as rows, as they are.
+
+    Args:
+        folder: holds the four files that `load_idx` lists.
+        read: returns the array in a file, given its path and the first two words of its name.
+
+    Raises:
+        FileNotFoundError, ValueError: as in `load_idx`.
+    """
     sets: list[Dataset] = []
     shape: tuple[int, ...] = ()
     for part in ("train", "t10k"):
-        images = read_idx(_find(folder, f"{part}-images-idx3-ubyte"), checksums.get(f"{part}-images"))
-        labels = read_idx(_find(folder, f"{part}-labels-idx1-ubyte"), checksums.get(f"{part}-labels"))
+        images = read(_find(folder, f"{part}-images-idx3-ubyte"), f"{part}-images")
+        labels = read(_find(folder, f"{part}-labels-idx1-ubyte"), f"{part}-labels")
         if images.ndim < 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
             raise ValueError(
                 f"{folder}: expected {part} images of at least 2 dimensions and integer labels of 1, "
@@ -102,7 +115,7 @@ def load_idx(
             )
         sets.append(Dataset(images.reshape(len(images), -1), labels.astype(np.int64)))
     train, test = sets
-    return standardize(train, test, dtype)
+    return train, test
 
 
 def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[Dataset, Dataset]:
@@ -124,20 +137,40 @@ def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[
             f"train, test: expected samples of equal shape, and not none, got {train.x.shape} and {test.x.shape}"
         )
     x, x_test = train.x.astype(dtype), test.x.astype(dtype)
-    finite("train", x)
     finite("test", x_test)
-    if x.min() == x.max():
-        raise ValueError(f"train: expected values that are not all equal, got {x.min()} everywhere")
-    mean = float(x.mean(dtype=np.float64))
-    x -= mean
-    with np.errstate(over="ignore", under="ignore"):
-        std = float(np.square(x).mean(dtype=np.float64)) ** 0.5
-    if not 0 < std < math.inf:
-        raise ValueError(f"train: expected values whose squares {dtype} can hold, got some around {abs(x).max():.0e}")
-    x /= std
-    x_test -= mean
-    x_test /= std
+    mean, std = mean_and_std(lambda: iter([x]))
+    for samples in (x, x_test):
+        samples -= mean
+        samples /= std
     return Dataset(x, train.labels), Dataset(x_test, test.labels)
+
+
+def mean_and_std(blocks: Callable[[], Iterator[Array]]) -> tuple[float, float]:
+    """Return mean and standard deviation of all numbers of the training set, summed up in double precision.
+
+    Args:
+        blocks: begins a pass through the training set, in arrays of the precision it will have; is called twice.
+
+    Raises:
+        ValueError: see `standardize`.
+    """
+    total, count, least, most = 0.0, 0, math.inf, -math.inf
+    for x in blocks():
+        finite("train", x)
+        total, count = total + float(x.sum(dtype=np.float64)), count + x.size
+        least, most = min(least, float(x.min())), max(most, float(x.max()))
+    if least == most:
+        raise ValueError(f"train: expected values that are not all equal, got {least} everywhere")
+    mean, squares = total / count, 0.0
+    with np.errstate(over="ignore", under="ignore"):
+        for x in blocks():
+            deviation = x - mean
+            squares += float(np.square(deviation, out=deviation).sum(dtype=np.float64))
+    std = (squares / count) ** 0.5
+    if not 0 < std < math.inf:
+        largest = max(abs(least), abs(most))
+        raise ValueError(f"train: expected values whose squares {x.dtype} can hold, got some around {largest:.0e}")
+    return mean, std
 
 
 def read_idx(path: str | Path, sha256: str | None = None) -> Array:
@@ -184,19 +217,24 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
 
 def _read_parts(path: Path, file: BinaryIO, most: int) -> tuple[bytes, tuple[int, ...], bytes]:
     """Return header, shape and data. Ask for no more than ``most`` bytes, whatever the header promises."""
+    header, shape = read_header(path, file)
+    expected = math.prod(shape) * np.dtype(IDX_TYPES[header[2]]).itemsize
+    data = file.read(min(expected, most) + 1)
+    if len(data) != expected:
+        got = "more" if len(data) > expected else f"{len(data):,}"
+        raise ValueError(f"{path}: expected {expected:,} bytes of data for shape {shape}, got {got}")
+    return header, shape, data
+
+
+def read_header(path: Path, file: BinaryIO) -> tuple[bytes, tuple[int, ...]]:
+    """Return the header of an IDX file, whose third byte is the type, and the shape that it gives."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or not 1 <= magic[3] <= 32:
         raise ValueError(f"{path}: not an IDX file: it starts with the bytes {magic.hex(' ') or '(none)'}")
     lengths = file.read(4 * magic[3])
     if len(lengths) < 4 * magic[3]:
         raise ValueError(f"{path}: truncated in its header")
-    shape = struct.unpack(f">{magic[3]}I", lengths)
-    expected = math.prod(shape) * np.dtype(IDX_TYPES[magic[2]]).itemsize
-    data = file.read(min(expected, most) + 1)
-    if len(data) != expected:
-        got = "more" if len(data) > expected else f"{len(data):,}"
-        raise ValueError(f"{path}: expected {expected:,} bytes of data for shape {shape}, got {got}")
-    return magic + lengths, shape, data
+    return magic + lengths, struct.unpack(f">{magic[3]}I", lengths)
 
 
 def _find(folder: Path, name: str) -> Path:

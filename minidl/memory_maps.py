@@ -1,0 +1,124 @@
+"""Data larger than memory: samples stay in a file, and the operating system fetches what a batch asks for.
+
+A file that is *mapped into memory* looks like an array. Nothing is read at first. Where the array is touched, the
+system reads that *page* of the file, 4096 bytes on most machines, and forgets it again when memory is needed for
+something else. So training needs no code of its own: `minidl.minibatches` takes the rows of a batch out of the map, and
+these are all that is copied. The order is that of data in memory, bit for bit. What still grows with the data is this
+order: 8 bytes for each sample.
+
+The price is paid for shuffling. A row of MNIST in float32 has 3136 bytes, on one page or two, and its neighbours there
+belong to other batches. In random order, 60,000 rows are 60,000 separate reads of 4 to 8 KiB: in the first epoch only,
+where the data fits into memory that nobody else needs, and else in every one. A disk with turning platters, which takes
+milliseconds for each, then needs minutes for an epoch of MNIST; a solid-state disk seconds. Where samples are only
+evaluated they are read in order, which all disks do well.
+
+The files are NumPy's, ``.npy``: a short header, then the numbers. They hold samples as the network reads them, so that
+a batch needs no work; `convert_idx` writes them.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from minidl.backend import Array
+from minidl.checks import blocks, finite, float_type
+from minidl.datasets import IDX_TYPES, Dataset, mean_and_std, read_header, read_idx, read_sets
+
+
+def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
+    """Map a data set in ``.npy`` files into memory, without reading it.
+
+    Args:
+        folder: holds ``train-x.npy`` and ``test-x.npy``, samples (n, features) in float32 or float64 as the network is
+            to read them, and ``train-labels.npy`` and ``test-labels.npy``, integers from 0, (n,).
+
+    Returns:
+        The training set and the test set, arrays that cannot be written to. `minidl.fit` checks their values: once,
+        before it begins, it reads all of them.
+
+    Raises:
+        FileNotFoundError: one of the four files is missing.
+        ValueError: a file is no ``.npy`` file, is shorter than it says, or its array is not as described.
+    """
+    folder = Path(folder)
+    sets: list[Dataset] = []
+    for part in ("train", "test"):
+        x, labels = _map_npy(folder / f"{part}-x.npy"), _map_npy(folder / f"{part}-labels.npy")
+        float_type(f"{folder / part}-x.npy", x.dtype)
+        if x.ndim != 2 or not x.flags.c_contiguous:
+            raise ValueError(f"{folder / part}-x.npy: expected rows (n, features) in C order, got shape {x.shape}")
+        if labels.shape != x.shape[:1] or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"{folder / part}-labels.npy: expected {len(x)} integers, got shape {labels.shape} {labels.dtype}"
+            )
+        if sets and sets[0].x.shape[1] != x.shape[1]:
+            raise ValueError(f"{folder}: expected test samples of {sets[0].x.shape[1]} features, got {x.shape[1]}")
+        sets.append(Dataset(x, labels))
+    train, test = sets
+    return train, test
+
+
+def convert_idx(source: str | Path, target: str | Path, dtype: str = "float32") -> None:
+    """Write a data set laid out like MNIST, standardised, as files for `load_npy`, without ever holding all of it.
+
+    It is read three times: for the mean, for the standard deviation (see `minidl.standardize`), and to be written.
+
+    Args:
+        source: a folder as for `minidl.load_idx`. Files that are gzipped cannot be mapped: they are unpacked in memory.
+        target: the folder to write into, made if there is none. Files of an earlier call are replaced.
+        dtype: of the samples, ``"float32"`` or ``"float64"``.
+
+    Raises:
+        FileNotFoundError, ValueError: as in `minidl.load_idx`; nothing has been written.
+    """
+    dtype = float_type("dtype", dtype)
+    train, test = read_sets(Path(source), lambda path, _: map_idx(path))
+    for block in _converted(test.x, dtype):
+        finite("test", block)
+    mean, std = mean_and_std(lambda: _converted(train.x, dtype))
+    target = Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    for part, data in (("train", train), ("test", test)):
+        partial = target / f".{part}-x.npy.partial"  # has its full length, and zeros, before it has the samples
+        x = np.lib.format.open_memmap(partial, "w+", dtype, data.x.shape)
+        for written, block in zip(blocks(x), _converted(data.x, dtype), strict=True):
+            block -= mean
+            np.divide(block, std, out=written)
+        x.flush()
+        partial.replace(target / f"{part}-x.npy")
+        np.save(target / f"{part}-labels.npy", data.labels, allow_pickle=False)
+
+
+def map_idx(path: Path) -> Array:
+    """Return the array in an IDX file, mapped into memory; from a gzipped file, read as `minidl.read_idx` does.
+
+    Raises:
+        FileNotFoundError, ValueError: as in `minidl.read_idx`.
+    """
+    with path.open("rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            return read_idx(path)
+        file.seek(0)
+        header, shape = read_header(path, file)
+    dtype = np.dtype(IDX_TYPES[header[2]])
+    expected, found = math.prod(shape) * dtype.itemsize, path.stat().st_size - len(header)
+    if found != expected or not expected:
+        raise ValueError(f"{path}: expected {expected:,} bytes of data for shape {shape}, and some; got {found:,}")
+    return np.memmap(path, dtype, "r", len(header), shape)
+
+
+def _map_npy(path: Path) -> Array:
+    """Return the array in an ``.npy`` file, mapped into memory."""
+    try:
+        array: Array = np.lib.format.open_memmap(path, "r")
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be mapped into memory: {error}") from error
+    return array
+
+
+def _converted(x: Array, dtype: str) -> Iterator[Array]:
+    """Yield a copy of each block of ``x`` in another precision."""
+    for block in blocks(x):
+        yield block.astype(dtype)

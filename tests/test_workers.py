@@ -1,0 +1,143 @@
+"""Runs in worker processes and on a Dask cluster: the same results, also when workers die."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from test_examples import EXAMPLES, TINY, experiment, until, without_seconds
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="kills a process with a signal")
+GRID = [*TINY, "--batch-sizes", "30", "100", "300", "--seeds", "0", "1"]
+ONE_THREAD = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+
+
+def mortal(settings, seed):
+    """Note that the run was begun, and in some runs end the process as want of memory does."""
+    note = Path(settings["folder"]) / f"seed {seed}"
+    with note.open("a") as file:
+        file.write("begun\n")
+    if begun(note) <= settings["deaths"].get(seed, 0):
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.5)  # in progress while others die
+    return {"double": 2 * seed}
+
+
+def begun(note):
+    return len(note.read_text().splitlines())
+
+
+@pytest.fixture
+def conducted(tmp_path, capsys):
+    """Return a function that carries out three runs with two workers, and returns how often each was begun."""
+
+    def conduct(deaths):
+        results = experiment.Results(tmp_path / "mortal.json", {"folder": str(tmp_path), "deaths": deaths}, {})
+        row = experiment.claim("A1", "two is twice one", "it is", held=True)
+        runs = [experiment.Run("run", seed, mortal, {}) for seed in range(3)]
+        try:
+            experiment.conduct(results, runs, lambda results: [row], lambda results, path: None, jobs=2)
+        finally:
+            conduct.saved = [run["seed"] for run in json.loads(results.path.read_text())["runs"]]
+        return [begun(tmp_path / f"seed {seed}") for seed in range(3)]
+
+    return conduct
+
+
+@POSIX
+def test_a_death_costs_one_run_which_is_tried_again(conducted):
+    assert conducted({0: 1, 2: 2}) == [2, 1, 3]
+    assert conducted.saved == [0, 1, 2]
+
+
+@POSIX
+def test_a_run_that_always_ends_its_worker_is_given_up_after_the_others(conducted, tmp_path):
+    with pytest.raises(experiment.WorkersError, match=r"Given up, since 3 workers died in it: run, seed 0$"):
+        conducted({0: 9})
+    assert conducted.saved == [1, 2]
+    assert [begun(tmp_path / f"seed {seed}") for seed in range(3)] == [3, 1, 1]
+
+
+def chapter37(*options, env=ONE_THREAD):
+    """Start the example, and return its process."""
+    line = [sys.executable, EXAMPLES / "chapter37.py", *GRID, *map(str, options)]
+    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env)
+
+
+def dask(*options):
+    """Start a part of a Dask cluster, and return its process."""
+    line = [sys.executable, "-m", "dask", *map(str, options), "--no-dashboard"]
+    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ONE_THREAD)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Return the address of a scheduler on this machine, and a function that starts a worker of it."""
+    if importlib.util.find_spec("distributed") is None:
+        pytest.skip("needs the extra distributed")
+    file = tmp_path_factory.mktemp("dask") / "scheduler.json"
+    with ExitStack() as processes:
+
+        def begin(*options):
+            process = dask(*options)
+            processes.callback(process.wait)
+            processes.callback(process.kill)
+            return process
+
+        begin("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
+        until(lambda: file.exists() and file.read_text().endswith("}"))
+        address = json.loads(file.read_text())["address"]
+        yield address, lambda threads: begin("worker", address, "--nthreads", threads, "--no-nanny")
+
+
+def test_a_dask_cluster_gives_the_same_bits_though_a_worker_is_killed(cluster, tmp_path):
+    alone = chapter37("--out", tmp_path / "alone")
+    alone.communicate()
+    address, worker = cluster
+    workers = [worker(1), worker(1)]
+    process = chapter37("--out", tmp_path / "dask", "--dask", address)
+    until((tmp_path / "dask" / "chapter37.json").exists)
+    workers[0].kill()
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert without_seconds(tmp_path / "dask" / "chapter37.json") == without_seconds(tmp_path / "alone/chapter37.json")
+    assert (tmp_path / "dask/chapter37.png").read_bytes() == (tmp_path / "alone/chapter37.png").read_bytes()
+
+    other = chapter37("--out", tmp_path / "other", "--dask", address, env=ONE_THREAD | {"OPENBLAS_VERBOSE": "0"})
+    assert "expected workers in the environment of this process" in other.communicate()[1]
+    assert other.returncode == 1
+    workers[1].kill()
+    workers[1].wait()
+    worker(2)
+    process = chapter37("--out", tmp_path / "threads", "--dask", address)
+    assert "expected workers with --nthreads 1" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+def test_no_scheduler(tmp_path):
+    if importlib.util.find_spec("distributed") is None:
+        pytest.skip("needs the extra distributed")
+    process = chapter37("--out", tmp_path, "--dask", "pigeon://127.0.0.1:1")
+    errors = process.communicate()[1]
+    assert "--dask: no scheduler answers at pigeon://127.0.0.1:1: " in errors
+    assert "Traceback" not in errors
+    assert process.returncode == 1
+
+
+def test_dask_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    results = experiment.Results(tmp_path / "any.json", {}, {})
+    with pytest.raises(experiment.WorkersError, match=r"needs the package distributed; install '\.\[distributed\]'"):
+        experiment.conduct(results, [experiment.Run("run", 0, mortal, {})], print, print, "tcp://127.0.0.1:1")
+
+
+def test_processes_or_dask_but_not_both(capsys):
+    with pytest.raises(SystemExit):
+        experiment.parse(experiment.options("", [0]), ["--jobs", "2", "--dask", "tcp://127.0.0.1:1"])
+    assert "not allowed with argument --jobs" in capsys.readouterr().err
