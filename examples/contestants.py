@@ -19,6 +19,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -225,7 +226,7 @@ def synchronize(xp: Any) -> None:
 def matrices(task: Task, xp: Any) -> list[Any]:
     """Return a matrix for each dense layer, parts of one vector, with the places of the biases left between them."""
     rng = np.random.default_rng(task.seed)
-    shapes = list(zip(task.sizes[:-1], task.sizes[1:], strict=True))
+    shapes = list(pairwise(task.sizes))
     vector = xp.asarray(0.03 * rng.standard_normal(sum((d + 1) * h for d, h in shapes), np.float32))
     parts, start = [], 0
     for d, h in shapes:
@@ -512,7 +513,7 @@ def jax_train(task: Task) -> Work:
     import jax.numpy as jnp
 
     rng = np.random.default_rng(task.seed)
-    shapes = zip(task.sizes[:-1], task.sizes[1:], strict=True)
+    shapes = pairwise(task.sizes)
     params = [(jnp.asarray(0.03 * rng.standard_normal((d, h), np.float32)), jnp.zeros(h)) for d, h in shapes]
     x, labels = map(jnp.asarray, task.load())
     lr = LEARNING_RATE[task.optimizer]

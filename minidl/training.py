@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array, array_module, on_host
+from minidl.backend import Array, Generator, Seed, array_module, on_host
 from minidl.checks import finite, function_or_none, generator, instance, positive, positive_int
 from minidl.datasets import Dataset
 from minidl.early_stopping import EarlyStopping
@@ -29,7 +29,7 @@ from minidl.model import Sequential
 from minidl.optimizers import Optimizer
 from minidl.schedules import Schedule, constant
 
-Augmentation: TypeAlias = Callable[[Array, np.random.Generator], Array]
+Augmentation: TypeAlias = Callable[[Array, Generator], Array]
 """Changes samples at random: (x, generator) -> an array with shape and dtype of x. See `minidl.augmentation`."""
 
 EVALUATION_BATCH = 1000
@@ -98,7 +98,7 @@ def fit(
     epochs: int,
     batch_size: int | Schedule,
     lr: float | Schedule | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
     augment: Augmentation | None = None,
     early_stopping: EarlyStopping | None = None,
     after_epoch: Callable[[Sequential, History], str | None] | None = None,
@@ -207,7 +207,7 @@ def fit(
 
 
 def minibatches(
-    data: Dataset, batch_size: int | Schedule, rng: np.random.Generator, epoch: int = 0
+    data: Dataset, batch_size: int | Schedule, rng: Generator, epoch: int = 0
 ) -> Iterator[tuple[Array, Array]]:
     """Yield all of ``data`` once, in random order, as batches (B, features) and (B,).
 
