@@ -56,6 +56,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import minidl
+from minidl import doctor
 from minidl.checks import positive_int
 
 FOLDER = Path(__file__).parent
@@ -82,7 +83,7 @@ FULL = {
     "curve_rounds": 7,
     "curve_batch_sizes": [1, 4, 16, 64, 256, 1024, 4096],
     "curve_widths": [64, 128, 256, 512, 1024, 2048, 4096],
-    "curve_samples": [1000, 3000, 10_000, 30_000, 60_000],
+    "curve_samples": [1024, 4096, 16_384, 60_000],
     "train_size": 60_000,
 }
 QUICK = FULL | {
@@ -93,7 +94,7 @@ QUICK = FULL | {
     "curve_rounds": 2,
     "curve_batch_sizes": [16, 64],
     "curve_widths": [256, 1024],
-    "curve_samples": [1000, 3000],
+    "curve_samples": [1024, 4096],
     "train_size": 2000,
 }
 OPTIMIZERS = ("SGD", "Adam")
@@ -116,7 +117,10 @@ TARGETS = {
 def main(given: list[str] | None = None) -> None:
     """Run what is missing, and say which targets are met."""
     args = arguments(given)
-    found = environment(args.backend) | {"libraries": {name: found for name in PACKAGES if (found := installed(name))}}
+    found = environment(args.backend) | {
+        "blas_kernels": (doctor.blas_library() or {}).get("architecture"),
+        "libraries": {name: found for name in PACKAGES if (found := installed(name))},
+    }
     stem = "benchmark" if args.backend == "numpy" else "benchmark_gpu"
     settings = args.settings | {"backend": args.backend}
     conduct(Results(args.out / f"{stem}.json", settings, found), plan(settings), verdicts, draw)
@@ -385,9 +389,14 @@ def draw_ratios(results: Results, path: Path) -> None:
     axes[-1].invert_yaxis()
     axes[-1].set(xlabel="MB", title=f"Peak memory of the process, images included ({run})")
     axes[-1].margins(x=0.08)
-    threads = results.settings["threads"]
-    figure.suptitle(f"A training step of 784-1024-1024-10, {threads} threads: medians and quartiles")
+    figure.suptitle(f"A training step of 784-1024-1024-10, {threads(results)}: medians and quartiles")
     save_figure(figure, path)
+
+
+def threads(results: Results) -> str:
+    """Return how many threads each library had, in words."""
+    count = results.settings["threads"]
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 def style(name: str) -> dict[str, Any]:
@@ -411,16 +420,21 @@ def draw_curves(results: Results, path: Path) -> None:
                     points.append((value, 1000 * steps * median(times)))
             if points:
                 ax.plot(*zip(*points, strict=True), "o-", markersize=4, **style(name), label=name)
-                last = points[-1]
-        start = min(values), last[1] * (min(values) / last[0])
-        ax.plot(*zip(start, last, strict=True), ":", color="gray", label="slope 1")
+            if points and name == "floor":
+                (first, _), (last, most) = points[0], points[-1]
+                slope = 2 if what == "width" else 1  # the products of the middle layer grow with the square
+                lowest = most * (first / last) ** slope
+                ax.plot([first, last], [lowest, most], ":", color="gray", label=f"slope {slope}")
         ax.set(xscale="log", yscale="log")
+        ax.set_xticks(values, [f"{value:,}" for value in values])
+        ax.minorticks_off()
+        ax.yaxis.set_major_formatter("{x:g}")
         ax.grid(alpha=0.3)
+        ax.legend(fontsize=8)
     axes[0].set(xlabel="batch size", ylabel="ms a step", title="Batch size (width 1024)")
     axes[1].set(xlabel="units in each hidden layer", ylabel="ms a step", title=f"Width (batch {CURVE_BATCH})")
     axes[2].set(xlabel="training images", ylabel="ms an epoch", title=f"Samples (batch {CURVE_BATCH}, width 1024)")
-    axes[0].legend()
-    figure.suptitle(f"What training costs with SGD, {settings['threads']} threads (both axes logarithmic)")
+    figure.suptitle(f"What training costs with SGD, {threads(results)} (both axes logarithmic)")
     save_figure(figure, path)
 
 
@@ -475,8 +489,9 @@ def draw_roofline(results: Results, path: Path) -> None:
         max(details[key] for details in runs.values()) for key in ("flops", "bandwidth", "cache_bandwidth")
     )
     intensity = np.geomspace(0.05, 1000, 200)
-    left.plot(intensity, np.minimum(flops, intensity * bandwidth) / 1e9, color="black", label="main memory, arithmetic")
-    left.plot(intensity, np.minimum(flops, intensity * cache_bandwidth) / 1e9, "--", color="gray", label="cache")
+    for speed, line, memory in ((bandwidth, "k-", "main memory"), (cache_bandwidth, "k--", "cache")):
+        roof = np.minimum(flops, intensity * speed) / 1e9
+        left.plot(intensity, roof, line, linewidth=1, label=f"roof: {memory}, arithmetic")
     for size, marker in zip(sizes, "os^Dv<>P" * len(sizes), strict=False):
         for kind, optimizer, colour in KINDS:
             names = [name for name in parts_of_step(size, optimizer) if kind_of(name) == kind]
@@ -486,13 +501,12 @@ def draw_roofline(results: Results, path: Path) -> None:
             if any(speed > 0 for _, speed in points):
                 label = f"{kind} ({optimizer})" if kind == "update" else kind
                 left.plot(*zip(*points, strict=True), marker, color=colour, label=label if size == sizes[0] else None)
-        left.plot([], [], marker, color="gray", label=f"batch {size}")
+        left.plot([], [], marker, color="black", fillstyle="none", label=f"batch {size}")
     left.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s", title="Speed of each part")
     left.grid(alpha=0.3)
     left.legend(fontsize=8)
     draw_shares(right, runs)
-    threads = results.settings["threads"]
-    figure.suptitle(f"Where the time of a step goes, {threads} threads, and what bounds it")
+    figure.suptitle(f"Where the time of a step goes, {threads(results)}, and what bounds it")
     save_figure(figure, path)
 
 
