@@ -60,6 +60,7 @@ def facts(results: Results) -> dict[str, str]:
         "cache_bandwidth": f"{cache / 1e9:.0f}",
         "bend": f"{flops / bandwidth:.0f}",
         "rounds": str(settings["rounds"]),
+        "minutes": f"{sum(run['seconds'] for run in results.runs) / 60:.0f}",
         "parts_64": parts_table(results, 64, flops, bandwidth),
         "parts_1024": parts_table(results, 1024, flops, bandwidth),
         "dense_64": share(results, "SGD", 64, "dense"),
@@ -84,10 +85,8 @@ def measured_parts(results: Results, optimizer: str, batch: int) -> dict[str, fl
 
 def parts_table(results: Results, batch: int, flops: float, bandwidth: float) -> str:
     """Return what each part of a step has to do, the two floors, and what it takes."""
-    rows = [
-        "| | million operations | MB | operations a byte | floor by arithmetic, ms | floor by memory, ms | measured, ms |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    columns = ("million operations", "MB", "operations a byte", "by arithmetic, ms", "by memory, ms", "measured, ms")
+    rows = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     lines = [(title.strip(), "SGD", names) for title, names in ROWS.items()]
     lines += [(f"update ({optimizer})", optimizer, ("update",)) for optimizer in OPTIMIZERS]
     for title, optimizer, names in lines:
