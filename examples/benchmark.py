@@ -371,10 +371,12 @@ def draw_ratios(results: Results, path: Path) -> None:
                 times = ratio(results, f"{optimizer}, batch {size}", name, "floor")
                 if times is not None:
                     x = position + (i - (len(names) - 1) / 2) * width
-                    bar = ax.bar(x, times.value, 0.9 * width, **style(name), label=name)
+                    ax.bar(x, times.value, 0.9 * width, **style(name), label=name)
                     lines = [[max(0, times.value - times.low)], [max(0, times.high - times.value)]]
                     ax.errorbar(x, times.value, lines, color="black", linewidth=1)
-                    ax.bar_label(bar, [f"{times.value:.2f}"], fontsize=7, padding=6)
+                    top = max(times.value, times.high)
+                    offset = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center", "fontsize": 7}
+                    ax.annotate(f"{times.value:.2f}", (x, top), **offset)
         ax.axhline(1, color="black", linewidth=1)
         ax.set(ylabel="step / its matrix products", title=f"{optimizer}: time")
         ax.set_xticks(range(len(sizes)), [f"batch {size}" for size in sizes])

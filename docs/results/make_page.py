@@ -42,9 +42,8 @@ def page() -> str:
 
 def section(name: str, results: dict[str, Any]) -> str:
     """Return the section of an experiment: its figures, its table, and how it was made."""
-    figures = sorted(
-        path.name for path in FOLDER.glob(f"{name}*.png") if name.endswith("_gpu") or "_gpu" not in path.name
-    )
+    on_gpu = name.endswith("_gpu")
+    figures = sorted(path.name for path in FOLDER.glob(f"{name}*.png") if ("_gpu" in path.name) == on_gpu)
     rows = [f"| {row['id']} | {row['claimed']} | {row['measured']} | {row['verdict']} |" for row in results["claims"]]
     seeds: dict[str, set[int]] = {}
     for run in results["runs"]:
