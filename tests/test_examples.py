@@ -133,7 +133,7 @@ if __name__ == "__main__":
     experiment.conduct(results, runs, print, print, jobs=2)
 """
     (tmp_path / "script.py").write_text(code)
-    path = os.pathsep.join([str(EXAMPLES), str(Path(__file__).parent)])
+    path = os.pathsep.join(map(str, (EXAMPLES, Path(__file__).parent, ROOT)))
     parent = subprocess.Popen(
         [sys.executable, tmp_path / "script.py"], env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.DEVNULL
     )
