@@ -237,8 +237,9 @@ def sharpness(model: minidl.Sequential, data: minidl.Dataset, radius: float) -> 
         return -loss_as_in_training(model, *data), slope
 
     lowest, _ = fall(x)
-    options = {"maxiter": 10, "gtol": 0, "ftol": 0}
-    best = minimize(fall, x, jac=True, method="L-BFGS-B", bounds=Bounds(x - box, x + box), options=options).fun
+    to_the_end: Any = {"maxiter": 10, "gtol": 0.0, "ftol": 0.0}
+    bounds = Bounds(x - box, x + box)
+    best = minimize(fall, x, jac=True, method="L-BFGS-B", bounds=bounds, options=to_the_end).fun
     model.params[...] = start
     return float(100 * (lowest - best) / (1 - lowest))
 

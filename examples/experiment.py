@@ -41,6 +41,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
 import minidl
+from minidl import doctor
 from minidl.checks import positive_int
 
 matplotlib.use("Agg")  # draws into files, and needs no screen
@@ -402,7 +403,7 @@ def environment(backend: str) -> dict[str, Any]:
         "numpy": np.__version__,
         "blas": f"{blas['name']} {blas['version']}",
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": cpu_name(),
+        "cpu": doctor.cpu_name(),
         "cores": os.cpu_count(),
         "variables": {
             name: value
@@ -415,15 +416,6 @@ def environment(backend: str) -> dict[str, Any]:
         found["cupy"] = cupy.__version__
         found["gpu"] = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     return found
-
-
-def cpu_name() -> str:
-    """Return what the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
 
 
 def in_full(settings: Settings, full: Settings) -> bool:
@@ -555,6 +547,7 @@ def parse(parser: argparse.ArgumentParser, given: list[str] | None) -> argparse.
 
 def run_script(main: Callable[[], None]) -> None:
     """Call ``main``, and end with a line in place of a traceback where the reason lies outside the program."""
+    restart_with_newer_kernels()
     try:
         main()
     except KeyboardInterrupt:
@@ -563,3 +556,17 @@ def run_script(main: Callable[[], None]) -> None:
         sys.exit(f"\n{error}\nFinished runs are kept: the same command goes on after them.")
     except OSError as error:
         sys.exit(f"\nResults cannot be written: {error}")
+
+
+def restart_with_newer_kernels() -> None:
+    """Start the same command anew, if OpenBLAS runs kernels older than the processor and nobody has chosen them.
+
+    OpenBLAS makes its choice while NumPy is imported, and only then can it be seen. So the process takes its own place,
+    under the same number, with the better choice in a variable that its workers inherit; see `minidl.doctor`.
+    """
+    running = (doctor.blas_library() or {}).get("architecture", "")
+    kernel = doctor.newer_kernel(running, doctor.cpu_flags())
+    if kernel is not None and "OPENBLAS_CORETYPE" not in os.environ:
+        print(f"OpenBLAS runs kernels for {running}: started again with OPENBLAS_CORETYPE={kernel}.", flush=True)
+        os.environ["OPENBLAS_CORETYPE"] = kernel
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -6,7 +6,7 @@ of its own. Showing it many such images teaches it what it has no way to know.
 
 import numpy as np
 
-from minidl.backend import Array, convert, to_numpy
+from minidl.backend import Array, Generator, convert, to_numpy
 from minidl.checks import fraction, not_negative, positive_int
 
 
@@ -49,7 +49,7 @@ class RandomAffine:
             raise ImportError("RandomAffine warps images with SciPy: install minidl[augment]") from error
         self._ndimage = ndimage
 
-    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+    def __call__(self, x: Array, rng: Generator) -> Array:
         """Return changed images for ``x``, both (B, height · width); the work is done in main memory.
 
         Raises:

@@ -131,7 +131,7 @@ def generator(name: str, value: Any) -> Generator:
         TypeError: it is no whole number, no generator and not None.
         ValueError: it is below 0.
     """
-    if value is None or isinstance(value, Generator):
+    if value is None or isinstance(value, np.random.Generator):
         return np.random.default_rng(value)
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a whole number, a numpy.random.Generator or None, got {value!r}")

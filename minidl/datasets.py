@@ -11,7 +11,6 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -55,6 +54,8 @@ def load_mnist(dtype: str = "float32") -> tuple[Dataset, Dataset]:
 
     Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
     """
+    from importlib.resources import as_file, files  # here, because importing minidl should cost little
+
     with as_file(files("minidl") / "data" / "mnist") as folder:
         return load_idx(folder, dtype, MNIST_SHA256)
 

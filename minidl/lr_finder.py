@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl.backend import Array
+from minidl.backend import Array, Seed
 from minidl.checks import at_least, fraction, generator, instance, one_of, positive, positive_int
 from minidl.losses import NLLLoss
 from minidl.model import Sequential
@@ -122,7 +122,7 @@ def lr_range_test(
     spacing: str = "exponential",
     smoothing: float = 0.98,
     stop_factor: float = 4.0,
-    seed: int | np.random.Generator | None = 0,
+    seed: Seed = 0,
 ) -> RangeTest:
     """Train a copy of ``model`` with a rising learning rate. The model itself, and all else, stays as it is.
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from minidl.backend import Array, convert, get_backend, to_numpy
+from minidl.backend import Array, Seed, convert, get_backend, to_numpy
 from minidl.checks import float_type, generator, positive
 from minidl.layers import Layer
 from minidl.optimizers import Group
@@ -50,7 +50,7 @@ class Sequential:
     def __init__(
         self,
         *layers: Layer,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
         dtype: str = "float32",
         backend: str = "numpy",
     ):

@@ -20,7 +20,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-from minidl.backend import Array, convert, get_backend, to_numpy
+from minidl.backend import Array, Generator, convert, get_backend, to_numpy
 from minidl.checks import instance, positive
 from minidl.dropout import Dropout
 from minidl.layers import Dense, Layer, LogSoftmax, ReLU
@@ -155,7 +155,7 @@ def restore(model: Sequential, description: Metadata, arrays: Arrays, prefix: st
             window[...] = convert(arrays[f"{prefix}{i}.{name}"], like=window)
 
 
-def state_of(rng: np.random.Generator) -> Metadata:
+def state_of(rng: Generator) -> Metadata:
     """Return the state of a random generator, ready for JSON.
 
     Raises:
@@ -167,7 +167,7 @@ def state_of(rng: np.random.Generator) -> Metadata:
     return dict(rng.bit_generator.state)
 
 
-def generator_of(state: Metadata) -> np.random.Generator:
+def generator_of(state: Metadata) -> Generator:
     """Return a random generator in the state that `state_of` has returned."""
     bits: Any = np.random.PCG64(0)
     bits.state = state

@@ -19,9 +19,8 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
-from tqdm import tqdm
 
-from minidl.backend import Array, array_module, on_host
+from minidl.backend import Array, Generator, Seed, array_module, on_host
 from minidl.checkpoints import Checkpoint, Training, plan_of
 from minidl.checks import finite, flag, function_or_none, generator, instance, positive, positive_int
 from minidl.datasets import Dataset
@@ -33,7 +32,7 @@ from minidl.model import Sequential
 from minidl.optimizers import Optimizer
 from minidl.schedules import Schedule, constant
 
-Augmentation: TypeAlias = Callable[[Array, np.random.Generator], Array]
+Augmentation: TypeAlias = Callable[[Array, Generator], Array]
 """Changes samples at random: (x, generator) -> an array with shape and dtype of x. See `minidl.augmentation`."""
 
 EVALUATION_BATCH = 1000
@@ -49,7 +48,7 @@ def fit(
     epochs: int,
     batch_size: int | Schedule,
     lr: float | Schedule | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
     augment: Augmentation | None = None,
     early_stopping: EarlyStopping | None = None,
     after_epoch: Callable[[Sequential, History], str | None] | None = None,
@@ -100,6 +99,8 @@ def fit(
         DivergedError: the loss became infinite or NaN. The error names where, and what to try.
         SystemExit: a signal has ended a training with checkpoints.
     """
+    from tqdm import tqdm  # here, because importing it takes a fifth of the time that NumPy takes
+
     instance("model", model, Sequential)
     instance("optimizer", optimizer, Optimizer)
     positive("optimizer.lr", optimizer.lr)
@@ -177,7 +178,7 @@ def fit(
 
 
 def minibatches(
-    data: Dataset, batch_size: int | Schedule, rng: np.random.Generator, epoch: int = 0
+    data: Dataset, batch_size: int | Schedule, rng: Generator, epoch: int = 0
 ) -> Iterator[tuple[Array, Array]]:
     """Yield all of ``data`` once, in random order, as batches (B, features) and (B,).
 

@@ -3,6 +3,7 @@ import hashlib
 import io
 import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,12 +220,12 @@ def test_mnist(mnist):
 
 
 def test_damaged_mnist_is_noticed(tmp_path, monkeypatch):
-    source = datasets.files("minidl") / "data" / "mnist"
-    shutil.copytree(str(source), tmp_path / "data" / "mnist")
+    source = Path(minidl.__file__).parent / "data" / "mnist"
+    shutil.copytree(source, tmp_path / "data" / "mnist")
     path = tmp_path / "data" / "mnist" / "t10k-labels-idx1-ubyte.gz"
     labels = bytearray(gzip.decompress(path.read_bytes()))
     labels[100] ^= 1
     path.write_bytes(gzip.compress(bytes(labels)))
-    monkeypatch.setattr(datasets, "files", lambda package: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
     with pytest.raises(ValueError, match=r"t10k-labels.*damaged: expected SHA-256"):
         minidl.load_mnist()

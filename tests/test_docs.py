@@ -39,12 +39,23 @@ def test_the_page_of_results_is_what_the_results_say():
     assert {path.stem for path in folder.glob("*.json")} <= set(make_page.TITLES)
 
 
+def test_the_page_on_speed_is_what_the_benchmark_says():
+    folder = ROOT / "docs" / "results"
+    if not (folder / "benchmark.json").exists():
+        pytest.skip("the benchmark has not been run in full")
+    sys.path.insert(0, str(folder))
+    import make_speed
+
+    data = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "speed.md").read_text(encoding="utf-8") == make_speed.page(data)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_the_verdicts_of_committed_results_are_those_of_the_scripts(path):
     sys.path.insert(0, str(ROOT / "examples"))
     import experiment
 
-    script = importlib.import_module(path.stem)
+    script = importlib.import_module(path.stem.removesuffix("_gpu"))
     data = json.loads(path.read_text(encoding="utf-8"))
     results = experiment.Results.__new__(experiment.Results)
     results.data = data

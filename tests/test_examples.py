@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import minidl
+from minidl import doctor
 
 ROOT = Path(minidl.__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -132,7 +133,7 @@ if __name__ == "__main__":
     experiment.conduct(results, runs, print, print, jobs=2)
 """
     (tmp_path / "script.py").write_text(code)
-    path = os.pathsep.join([str(EXAMPLES), str(Path(__file__).parent)])
+    path = os.pathsep.join(map(str, (EXAMPLES, Path(__file__).parent, ROOT)))
     parent = subprocess.Popen(
         [sys.executable, tmp_path / "script.py"], env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.DEVNULL
     )
@@ -359,7 +360,8 @@ def test_every_claim_of_the_sources_is_in_one_table():
 
 
 def test_every_script_is_listed():
-    scripts = {path.stem for path in EXAMPLES.glob("*.py")} - {"experiment", "data_parallel"}
+    others = {"experiment", "benchmark", "contestants", "data_parallel"}
+    scripts = {path.stem for path in EXAMPLES.glob("*.py")} - others
     assert scripts == set(SCRIPTS)
 
 
@@ -386,3 +388,23 @@ def test_a_curve_has_no_number_after_divergence(tmp_path):
 def test_percent():
     assert experiment.percent(np.array([0.98])) == "98.00\N{NO-BREAK SPACE}%"
     assert experiment.percent(np.array([0.97, 0.99])).replace(experiment.NBSP, " ") == "98.00 ± 1.41 %"
+
+
+@pytest.mark.parametrize(
+    ("running", "variable", "restarts"),
+    [("Haswell", None, True), ("Haswell", "Haswell", False), ("SkylakeX", None, False)],
+)
+def test_scripts_start_again_with_newer_kernels_unless_somebody_chose(monkeypatch, running, variable, restarts, capsys):
+    started = []
+    flags = doctor.KERNELS["SkylakeX"]
+    monkeypatch.setattr(doctor, "blas_library", lambda: {"architecture": running})
+    monkeypatch.setattr(doctor, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(os, "execv", lambda *command: started.append((*command, os.environ["OPENBLAS_CORETYPE"])))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "dev", "chapter37.py", "--quick"])
+    monkeypatch.setenv("OPENBLAS_CORETYPE", variable or "")
+    if variable is None:
+        monkeypatch.delenv("OPENBLAS_CORETYPE")
+    experiment.restart_with_newer_kernels()
+    line = [sys.executable, "-X", "dev", "chapter37.py", "--quick"]
+    assert started == ([(sys.executable, line, "SkylakeX")] if restarts else [])
+    assert capsys.readouterr().out.count("\n") == len(started)

@@ -16,6 +16,8 @@ TITLES = {  # in the order of the page
     "fine_tuning": "Fine-tuning: the recipe of eight lines",
     "overfitting": "Why does a larger batch overfit?",
     "optimizers": "Momentum and other optimisers",
+    "benchmark": "Speed",
+    "benchmark_gpu": "Speed on a GPU",
 }
 
 
@@ -40,7 +42,8 @@ def page() -> str:
 
 def section(name: str, results: dict[str, Any]) -> str:
     """Return the section of an experiment: its figures, its table, and how it was made."""
-    figures = sorted(path.name for path in FOLDER.glob(f"{name}*.png"))
+    on_gpu = name.endswith("_gpu")
+    figures = sorted(path.name for path in FOLDER.glob(f"{name}*.png") if ("_gpu" in path.name) == on_gpu)
     rows = [f"| {row['id']} | {row['claimed']} | {row['measured']} | {row['verdict']} |" for row in results["claims"]]
     seeds: dict[str, set[int]] = {}
     for run in results["runs"]:
@@ -50,12 +53,13 @@ def section(name: str, results: dict[str, Any]) -> str:
     fewer = [f"{run}: {len(found)}" for run, found in seeds.items() if len(found) < most]
     hours = sum(run.get("seconds", sum(run.get("history", {}).get("seconds", []))) for run in results["runs"]) / 3600
     environment = results["environment"]
+    script = name.removesuffix("_gpu")  # the benchmark has two files of results
     made = (
         f"{len(results['runs'])} runs with {most} seed{'s' * (most > 1)} each"
         + (f" (fewer where a run is long: {', '.join(fewer)})" if fewer else "")
         + f", {hours:.1f} hours in all, one run after the other, on {environment['cpu']} with "
         f"NumPy {environment['numpy']} and {environment['blas']}. "
-        f"Script: [`{name}.py`](../../examples/{name}.py); every number: [`{name}.json`]({name}.json)."
+        f"Script: [`{script}.py`](../../examples/{script}.py); every number: [`{name}.json`]({name}.json)."
     )
     return "\n".join(
         [

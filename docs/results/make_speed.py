@@ -1,0 +1,146 @@
+"""Write docs/speed.md from docs/speed.md.in: each $name becomes what benchmark.json says.
+
+python docs/results/make_speed.py
+"""
+
+import json
+import sys
+from pathlib import Path
+from statistics import median
+from string import Template
+from typing import Any
+
+FOLDER = Path(__file__).parent
+DOCS = FOLDER.parent
+sys.path.insert(0, str(DOCS.parent / "examples"))
+
+from benchmark import OPTIMIZERS, kind_of, parts_of_step, ratio, seconds  # noqa: E402
+from experiment import Results  # noqa: E402
+
+ROWS = {
+    "gather": ("gather",),
+    "dense 784–1024": ("dense0 forward", "dense0 backward"),
+    "rectifier": ("relu1 forward", "relu1 backward"),
+    "dense 1024–1024": ("dense2 forward", "dense2 backward"),
+    "rectifier ": ("relu3 forward", "relu3 backward"),
+    "dense 1024–10": ("dense4 forward", "dense4 backward"),
+    "log-softmax and loss": ("logsoftmax5 forward", "loss", "logsoftmax5 backward"),
+}
+"""The rows of a table of parts; the updates follow."""
+
+
+def main() -> None:
+    """Write the page."""
+    data = json.loads((FOLDER / "benchmark.json").read_text(encoding="utf-8"))
+    (DOCS / "speed.md").write_text(page(data), encoding="utf-8")
+
+
+def page(data: dict[str, Any]) -> str:
+    """Return the page as Markdown, from the results of a benchmark in full."""
+    results = Results.__new__(Results)
+    results.data = data
+    text = (DOCS / "speed.md.in").read_text(encoding="utf-8")
+    return Template(text).substitute(facts(results))
+
+
+def facts(results: Results) -> dict[str, str]:
+    """Return what each name in the page stands for."""
+    environment, settings = results.data["environment"], results.settings
+    speeds = [run["details"]["minidl"] for run in results.runs if run["name"].startswith("parts")]
+    flops, bandwidth, cache = (max(s[key] for s in speeds) for key in ("flops", "bandwidth", "cache_bandwidth"))
+    middle = {name: milliseconds(results, run, name) for run, name in (("import", "minidl"), ("import", "numpy"))}
+    return {
+        "cpu": environment["cpu"],
+        "threads": f"{settings['threads']} threads",
+        "numpy": environment["numpy"],
+        "blas": environment["blas"],
+        "kernels": str(environment["blas_kernels"]),
+        "gflops": f"{flops / 1e9:.0f}",
+        "bandwidth": f"{bandwidth / 1e9:.0f}",
+        "cache_bandwidth": f"{cache / 1e9:.0f}",
+        "bend": f"{flops / bandwidth:.0f}",
+        "rounds": str(settings["rounds"]),
+        "minutes": f"{sum(run['seconds'] for run in results.runs) / 60:.0f}",
+        "parts_64": parts_table(results, 64, flops, bandwidth),
+        "parts_1024": parts_table(results, 1024, flops, bandwidth),
+        "dense_64": share(results, "SGD", 64, "dense"),
+        "dense_1024": share(results, "SGD", 1024, "dense"),
+        "adam_64": share(results, "Adam", 64, "update"),
+        "adam_1024": share(results, "Adam", 1024, "update"),
+        "steps_head": missing(results),
+        "steps": steps_table(results),
+        "targets": targets_table(results),
+        "evaluate_ms": milliseconds(results, "evaluate", "minidl"),
+        "load_s": f"{median(seconds(results, 'load MNIST')['minidl']):.2f}",
+        "import_ms": middle["minidl"],
+        "import_numpy_ms": middle["numpy"],
+    }
+
+
+def measured_parts(results: Results, optimizer: str, batch: int) -> dict[str, float]:
+    """Return the seconds of each part of a step."""
+    parts: dict[str, float] = results.called(f"parts, {optimizer}, batch {batch}")[0]["details"]["minidl"]["parts"]
+    return parts
+
+
+def parts_table(results: Results, batch: int, flops: float, bandwidth: float) -> str:
+    """Return what each part of a step has to do, the two floors, and what it takes."""
+    columns = ("million operations", "MB", "operations a byte", "by arithmetic, ms", "by memory, ms", "measured, ms")
+    rows = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    lines = [(title.strip(), "SGD", names) for title, names in ROWS.items()]
+    lines += [(f"update ({optimizer})", optimizer, ("update",)) for optimizer in OPTIMIZERS]
+    for title, optimizer, names in lines:
+        parts = [parts_of_step(batch, optimizer)[name] for name in names]
+        operations, traffic = sum(part.operations for part in parts), sum(part.traffic for part in parts)
+        took = sum(measured_parts(results, optimizer, batch)[name] for name in names)
+        times = (operations / flops, traffic / bandwidth, took)
+        cells = [f"{operations / 1e6:.2f}", f"{traffic / 1e6:.2f}", f"{operations / traffic:.2f}"]
+        rows.append(f"| {title} | {' | '.join([*cells, *(f'{1000 * time:.3f}' for time in times)])} |")
+    return "\n".join(rows)
+
+
+def share(results: Results, optimizer: str, batch: int, kind: str) -> str:
+    """Return the share of a step that a kind of part has."""
+    parts = measured_parts(results, optimizer, batch)
+    return f"{100 * sum(t for name, t in parts.items() if kind_of(name) == kind) / sum(parts.values()):.0f} %"
+
+
+def steps_table(results: Results) -> str:
+    """Return the time of a step for each contestant, and as a multiple of the products."""
+    names = results.settings["contestants"]
+    runs = [f"{optimizer}, batch {size}" for optimizer in OPTIMIZERS for size in results.settings["batch_sizes"]]
+    rows = [f"| | {' | '.join(runs)} |", "|---|" + "---:|" * len(runs)]
+    for name in names:
+        cells = []
+        for run in runs:
+            times = ratio(results, run, name, "floor")
+            shown = "" if times is None else milliseconds(results, run, name)
+            cells.append(shown if times is None or name == "floor" else f"{shown}: {times}")
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def missing(results: Results) -> str:
+    """Name the versions of the libraries, and those that did not take part, with the reason."""
+    libraries = results.data["environment"]["libraries"]
+    shown = ", ".join(f"{name} {version}" for name, version in libraries.items())
+    reasons = {name: why for run in results.runs for name, why in run.get("missing", {}).items()}
+    absent = "".join(f" {name} did not take part ({why})." for name, why in reasons.items())
+    return f"The other libraries are {shown}.{absent}"
+
+
+def targets_table(results: Results) -> str:
+    """Return the targets beside what was measured."""
+    rows = [
+        f"| {row['id']} | {row['claimed']} | {row['measured']} | {row['verdict']} |" for row in results.data["claims"]
+    ]
+    return "\n".join(["| | target | measured | verdict |", "|---|---|---|---|", *rows])
+
+
+def milliseconds(results: Results, run: str, name: str) -> str:
+    """Return the median milliseconds of a step."""
+    return f"{1000 * median(seconds(results, run)[name]):.2f}"
+
+
+if __name__ == "__main__":
+    main()

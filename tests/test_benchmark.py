@@ -1,0 +1,256 @@
+"""The benchmark: contestants do the work they are said to do, targets are judged rightly, the page can be made."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minidl
+
+ROOT = Path(minidl.__file__).parent.parent
+sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "docs" / "results")]
+
+import benchmark  # noqa: E402
+import contestants  # noqa: E402
+import make_speed  # noqa: E402
+from experiment import NBSP, Results  # noqa: E402
+
+SETTINGS = benchmark.FULL | {"threads": 1, "rounds": 2, "round_seconds": 0.001, "backend": "numpy"}
+SPEEDS = {"floor": 1.0, "minidl": 1.05, "PyTorch": 2.0, "PyTorch fused": 1.5, "PyTorch compiled": 1.4, "JAX": 1.3}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with a few random images."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    np.save(folder / "x.npy", rng.standard_normal((300, 784), np.float32))
+    np.save(folder / "labels.npy", rng.integers(0, 10, 300))
+    return folder
+
+
+def task(folder, contestant="minidl", kind="train", **fields):
+    return contestants.Task(contestant, kind, str(folder), 1, **({"samples": 300, "width": 16} | fields))
+
+
+def test_contestants_take_turns(folder, monkeypatch):
+    monkeypatch.setattr(benchmark, "data_folder", lambda: str(folder))
+    names = ["floor", "minidl", "a library that nobody wrote"]
+    found = benchmark.race(SETTINGS, 0, names, width=16, samples=300)
+    assert found["steps"] >= 1
+    assert {name: len(times) for name, times in found["seconds_per_step"].items()} == {"floor": 2, "minidl": 2}
+    assert all(0 < time < 1 for times in found["seconds_per_step"].values() for time in times)
+    assert all(1e7 < peak < 1e9 for peak in found["peak_bytes"].values())
+    assert list(found["missing"]) == names[2:]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_contestant_that_breaks_down_is_named(folder):
+    with benchmark.Worker(task(folder)) as worker:
+        assert worker.answer() == {"ready": True}
+        worker.process.kill()
+        worker.process.wait()
+        with pytest.raises((RuntimeError, BrokenPipeError)):
+            worker.ask(steps=1)
+
+
+class Counting:
+    """NumPy that counts the operations of its matrix products."""
+
+    float32 = np.float32
+    asarray = staticmethod(np.asarray)
+    cuda = None
+
+    def __init__(self):
+        self.products = []
+
+    def matmul(self, a, b, out):
+        np.matmul(a, b, out=out)
+        self.products.append((*a.shape, b.shape[1]))
+
+
+@pytest.mark.parametrize("batch", [7, 64])
+def test_the_floor_is_the_products_of_a_step(folder, monkeypatch, batch):
+    xp = Counting()
+    monkeypatch.setattr(contestants, "array_module", lambda task: xp)
+    monkeypatch.setattr(contestants, "synchronize", lambda xp: None)
+    contestants.floor_train(task(folder, "floor", batch_size=batch))(1)
+    counted = [2 * m * k * n for m, k, n in xp.products]
+    parts = benchmark.parts_of_step(batch, "SGD", width=16)
+    biases = 2 * batch * (16 + 16 + 10)
+    assert len(counted) == 8
+    assert sum(counted) == sum(part.operations for name, part in parts.items() if "dense" in name) - biases
+
+
+def test_the_floor_of_an_evaluation_is_the_products_of_all_images(folder, monkeypatch):
+    xp = Counting()
+    monkeypatch.setattr(contestants, "array_module", lambda task: xp)
+    monkeypatch.setattr(contestants, "synchronize", lambda xp: None)
+    contestants.floor_evaluate(task(folder, "floor", "evaluate"))(1)
+    assert sum(m for m, k, _ in xp.products if k == 784) == 10_000
+    assert len(xp.products) == 30
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_parts_are_those_that_are_counted(folder, monkeypatch, optimizer):
+    monkeypatch.setattr("minidl.doctor.gflops", lambda size: 1.0)
+    monkeypatch.setattr("minidl.doctor.bandwidth", lambda size=0: 1e9)
+    found = contestants.minidl_parts(task(folder, kind="parts", optimizer=optimizer))(3)
+    assert set(found["parts"]) == set(benchmark.parts_of_step(64, optimizer))
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_minidl_trains(folder, monkeypatch, optimizer):
+    models = []
+    network = contestants.minidl_network
+    monkeypatch.setattr(contestants, "minidl_network", lambda task: models.append(network(task)) or models[-1])
+    fields = task(folder, optimizer=optimizer, batch_size=50)
+    work = contestants.minidl_train(fields)
+    data = fields.load()
+    before = minidl.evaluate(models[0], data)[0]
+    work(12)
+    same = network(fields)
+    orders, optimiser = fields.orders(), getattr(minidl, optimizer)(contestants.LEARNING_RATE[optimizer])
+    for order in (next(orders), next(orders)):
+        for batch in order.reshape(-1, 50):
+            loss = minidl.NLLLoss()
+            loss.forward(same.forward(data[0][batch], training=True), data[1][batch])
+            same.backward(loss.backward())
+            optimiser.step(same.params, same.grads)
+    assert np.array_equal(models[0].params, same.params)
+    assert minidl.evaluate(models[0], data)[0] < before
+
+
+@pytest.mark.parametrize("contestant", ["PyTorch", "PyTorch fused", "JAX", "scikit-learn"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_other_libraries_take_part_where_they_are_installed(folder, contestant, optimizer):
+    pytest.importorskip({"PyTorch": "torch", "JAX": "jax", "scikit-learn": "sklearn"}[contestant.split()[0]])
+    contestants.prepare(task(folder, contestant, optimizer=optimizer))(7)
+
+
+def results_with(change=None, settings=None, missing=()):
+    """Return results in full, with ``SPEEDS`` but for ``change``: seconds by name of the run and contestant."""
+    settings = SETTINGS | benchmark.FULL | (settings or {})
+    results = Results.__new__(Results)
+    environment = {"cpu": "x", "numpy": "2", "blas": "y", "blas_kernels": "Z", "libraries": {"jax": "1"}}
+    results.data = {"settings": settings, "environment": environment, "runs": []}
+    for run in benchmark.plan(settings):
+        names = ["numpy", "minidl"] if run.name == "import" else run.arguments.get("contestants") or list(SPEEDS)
+        seconds = {
+            name: [0.002 * (change or {}).get((run.name, name), SPEEDS.get(name, 1.0))] * 3
+            for name in names
+            if name not in missing
+        }
+        parts = dict.fromkeys(benchmark.parts_of_step(64, "SGD"), 1e-3)
+        speeds = {"parts": parts, "flops": 1e11, "bandwidth": 1e10, "cache_bandwidth": 1e11}
+        results.runs.append(
+            {
+                "name": run.name,
+                "seed": 0,
+                "seconds": 1.0,
+                "steps": 3,
+                "seconds_per_step": seconds,
+                "peak_bytes": dict.fromkeys(seconds, (change or {}).get((run.name, "peak"), 5e8)),
+                "details": {"minidl": speeds} if run.name.startswith("parts") else {},
+                "missing": dict.fromkeys(missing, "not installed"),
+            }
+        )
+    results.data["claims"] = benchmark.verdicts(results)
+    return results
+
+
+def verdicts(results):
+    return {row["id"]: row["verdict"] for row in benchmark.verdicts(results)}
+
+
+def test_all_targets_can_be_met():
+    assert set(verdicts(results_with()).values()) == {"met"}
+
+
+@pytest.mark.parametrize(
+    ("target", "change"),
+    [
+        ("S1", {("SGD, batch 64", "minidl"): 1.21}),
+        ("S2", {("SGD, batch 256", "minidl"): 1.13}),
+        ("S3", {("SGD, batch 1024", "minidl"): 1.09}),
+        ("S4", {("Adam, batch 256", "JAX"): 1.04}),
+        ("S4", {("SGD, batch 1024", "PyTorch compiled"): 1.04}),
+        ("S5", {("update, Adam", "minidl"): 9.0}),
+        ("S6", {("evaluate", "minidl"): 1.16}),
+        ("S7", {("chapter 37", "peak"): 701e6}),
+        ("S8", {("import", "minidl"): 1.31}),
+    ],
+)
+def test_targets_can_be_missed(target, change):
+    found = verdicts(results_with(change))
+    assert {identity for identity, verdict in found.items() if verdict == "not met"} == {target}
+
+
+def test_a_slow_update_may_be_excused_by_a_slow_rival():
+    change = {("update, Adam", "minidl"): 9.0, ("update, Adam", "PyTorch fused"): 1.8}
+    assert verdicts(results_with(change))["S5"] == "met"
+
+
+def test_nobody_is_beaten_who_was_not_there():
+    found = verdicts(results_with(missing=["JAX"]))
+    assert found.pop("S4") == "not tested in this run"
+    assert set(found.values()) == {"met"}
+
+
+def test_a_smaller_benchmark_gives_no_verdict():
+    assert set(verdicts(results_with(settings={"rounds": 20})).values()) == {"not tested in this run"}
+
+
+def test_a_ratio_is_that_of_the_medians_with_the_quartiles_of_the_rounds():
+    results = results_with()
+    seconds = results.called("evaluate")[0]["seconds_per_step"]
+    seconds["floor"], seconds["minidl"] = [1.0, 2.0, 4.0, 1.0, 2.0], [2.0, 2.0, 4.0, 3.0, 3.0]
+    found = benchmark.ratio(results, "evaluate", "minidl", "floor")
+    assert found == (1.5, 1.0, 2.0)
+    assert str(found).replace(NBSP, " ") == "1.50 × (1.00 to 2.00)"
+    assert benchmark.ratio(results, "evaluate", "minidl", "JAX") is None
+
+
+def test_figures_and_page_can_be_made(tmp_path):
+    results = results_with({("SGD, batch 64", "minidl"): 1.19}, missing=["scikit-learn"])
+    benchmark.draw(results, tmp_path / "benchmark.png")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "benchmark.png",
+        "benchmark_cost.png",
+        "benchmark_roofline.png",
+    }
+    page = make_speed.page(results.data)
+    assert "| minidl | 2.38: 1.19" in page
+    assert "scikit-learn did not take part (not installed)." in page
+    assert "| S1 | " in page
+    assert "$" not in page
+
+
+def test_importing_is_measured():
+    found = benchmark.imports({"rounds": 1}, 0)["seconds_per_step"]
+    assert {module: len(times) for module, times in found.items()} == {"numpy": 1, "minidl": 1}
+    assert 0 < found["numpy"][0] < 60
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--contestants", "floor", "minidl", "TensorFlow"], "got 'TensorFlow'"),
+        (["--contestants", "minidl"], "expected floor and minidl among them"),
+        (["--threads", "0"], "--threads: expected at least 1"),
+        (["--rounds", "0"], "--rounds: expected at least 1"),
+    ],
+)
+def test_bad_options_are_refused(options, message, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.arguments(options)
+    assert message in capsys.readouterr().err
+
+
+def test_a_gpu_is_prepared_for():
+    settings = SETTINGS | {"backend": "cupy", "contestants": list(benchmark.GPU)}
+    runs = {run.name: run.arguments for run in benchmark.plan(settings)}
+    assert not [name for name in runs if name.startswith("parts")]
+    assert runs["curve, batch 64"]["contestants"] == ["floor", "minidl", "PyTorch"]
+    assert {benchmark.style(name)["color"] for name in benchmark.GPU} <= set(benchmark.COLOURS.values())

@@ -1,0 +1,168 @@
+"""The doctor: the right advice, none without need, and a report wherever something is missing."""
+
+import subprocess
+import sys
+
+import pytest
+
+import minidl
+from minidl import __main__, doctor
+
+AVX2 = {"avx2", "fma"}
+AVX512 = AVX2 | {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
+
+
+def openblas(kernel, threads=2):
+    return {
+        "user_api": "blas",
+        "internal_api": "openblas",
+        "version": "0.3.31",
+        "architecture": kernel,
+        "num_threads": threads,
+    }
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with AVX-512 and two cores, on which OpenBLAS runs kernels for Haswell, measured in no time."""
+    speeds = {"Haswell": 50.0, "SkylakeX": 100.0}
+    monkeypatch.setattr(doctor, "cpu_flags", lambda: AVX512)
+    monkeypatch.setattr(doctor, "available_cpus", lambda: 2)
+    monkeypatch.setattr(doctor, "blas_library", lambda: openblas("Haswell"))
+    monkeypatch.setattr(doctor, "gflops", lambda: 50.0)
+    monkeypatch.setattr(doctor, "gflops_with", speeds.get)
+    monkeypatch.setattr(doctor, "bandwidth", lambda size=0: 1e10)
+    monkeypatch.setattr(doctor, "driver_cuda", lambda: None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "none")
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
+    return speeds
+
+
+@pytest.mark.parametrize(
+    ("running", "flags", "kernel"),
+    [
+        ("Haswell", AVX512, "SkylakeX"),
+        ("Zen", AVX512, "SkylakeX"),
+        ("Prescott", AVX512, "SkylakeX"),
+        ("Sandybridge", AVX2, "Haswell"),
+        ("Haswell", AVX2, None),
+        ("SkylakeX", AVX512, None),
+        ("Cooperlake", AVX512, None),
+        ("SapphireRapids", AVX512, None),
+        ("a kernel of the future", AVX512, None),
+        ("armv8", {"asimd"}, None),
+        ("", AVX512, None),
+        ("Sandybridge", {"avx"}, None),
+        *(("Haswell", AVX512 - {flag}, None) for flag in sorted(AVX512)),
+    ],
+)
+def test_newer_kernels_are_those_that_the_processor_can_run(running, flags, kernel):
+    assert doctor.newer_kernel(running, flags) == kernel
+
+
+def test_slow_kernels_are_noticed(machine):
+    finding = doctor.products()
+    assert finding.found == "50 GFLOP/s in float32; 50 with kernels for Haswell; 100 with kernels for SkylakeX"
+    assert finding.advice == "2.0 times as fast: set OPENBLAS_CORETYPE=SkylakeX before Python starts"
+
+
+def test_a_choice_of_slow_kernels_is_named(machine, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert doctor.products().advice.endswith("it is set to older kernels now")
+
+
+def test_no_advice_without_gain(machine, monkeypatch):
+    machine["SkylakeX"] = 54.0
+    assert doctor.products().advice == ""
+    machine["SkylakeX"] = 100.0
+    speeds = iter([50.0, 99.0])  # the first measurement was disturbed
+    monkeypatch.setattr(doctor, "gflops", lambda: next(speeds))
+    assert doctor.products().advice == ""
+    monkeypatch.setattr(doctor, "gflops", lambda: 50.0)
+    monkeypatch.setattr(doctor, "blas_library", lambda: openblas("SkylakeX"))
+    assert doctor.products().advice == ""
+
+
+def test_no_kernel_is_tried_that_the_processor_cannot_run(machine, monkeypatch):
+    tried = []
+    monkeypatch.setattr(doctor, "gflops_with", tried.append)
+    for flags in (set(), AVX2, AVX512 - {"avx512vl"}):
+        monkeypatch.setattr(doctor, "cpu_flags", lambda flags=flags: flags)
+        doctor.products()
+    assert tried == ["Haswell", "Haswell"]
+
+
+def test_other_libraries_than_openblas_are_only_measured(machine, monkeypatch):
+    monkeypatch.setattr(doctor, "blas_library", lambda: openblas("Haswell") | {"internal_api": "mkl"})
+    assert doctor.products() == doctor.Finding("Products", "50 GFLOP/s in float32")
+
+
+@pytest.mark.parametrize(("count", "advice"), [(1, "fewer than the 2 cores"), (2, ""), (3, "OPENBLAS_NUM_THREADS=2")])
+def test_threads_beside_cores(machine, monkeypatch, count, advice):
+    monkeypatch.setattr(doctor, "blas_library", lambda: openblas("Haswell", count))
+    found = doctor.threads().advice
+    assert advice in found
+    assert bool(found) == bool(advice)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "advice"),
+    [(None, ""), ((11, 8), "CUDA 12 or later"), ((12, 4), "[cuda12]"), ((13, 0), "[cuda13]"), ((14, 1), "[cuda13]")],
+)
+def test_what_a_gpu_lacks(machine, monkeypatch, cuda, advice):
+    monkeypatch.setattr(doctor, "driver_cuda", lambda: cuda)
+    driver, cupy = doctor.gpu()
+    assert (
+        driver.found == ("none of NVIDIA: everything runs on the processor") or f"{cuda[0]}.{cuda[1]}" in driver.found
+    )
+    assert cupy.found == "not installed"
+    assert advice in cupy.advice
+    assert bool(cupy.advice) == bool(advice)
+
+
+def test_the_report(machine, mnist, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "load_mnist", lambda: mnist)
+    assert __main__.main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    subjects = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert subjects == (
+        ["Python", "NumPy", "Processor", "BLAS", "Threads", "Products", "Memory", "Driver", "CuPy", "MNIST"]
+    )
+    assert any("OPENBLAS_CORETYPE=SkylakeX" in line for line in lines if line.startswith(" " * 11 + "→"))
+
+
+def test_damaged_images_are_reported(machine, monkeypatch, capsys):
+    def damaged():
+        raise ValueError("damaged: expected another SHA-256")
+
+    monkeypatch.setattr(doctor, "load_mnist", damaged)
+    assert __main__.main(["doctor"]) == 1
+    assert "MNIST      damaged" in capsys.readouterr().out
+
+
+def test_without_threadpoolctl_the_report_is_shorter(machine, mnist, monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert doctor.blas_library() is None
+    assert doctor.products().advice == ""
+    assert doctor.threads().advice == ""
+    assert "cannot be seen" in doctor.blas().found
+
+
+def test_what_is_measured_is_possible():
+    assert 0.01 < doctor.gflops(size=64, seconds=0.01) < 1e5
+    assert 1e7 < doctor.bandwidth(size=2**20, seconds=0.01) < 1e13
+    assert doctor.available_cpus() >= 1
+    assert doctor.cpu_name()
+
+
+def test_an_unknown_kernel_gives_no_measurement():
+    assert doctor.gflops_with("no such kernel") is None
+
+
+def test_the_command():
+    done = subprocess.run([sys.executable, "-m", "minidl", "--version"], capture_output=True, text=True)
+    assert done.stdout.strip() == minidl.__version__
+    with pytest.raises(SystemExit):
+        __main__.main([])
