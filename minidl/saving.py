@@ -16,7 +16,6 @@ from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
-from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
@@ -36,7 +35,7 @@ VERSION = 1
 LAYERS: dict[str, type[Layer]] = {kind.__name__: kind for kind in (Dense, ReLU, LogSoftmax, BatchNorm, Dropout)}
 """The layers that `load` can make; a file names its layers, and can name no others."""
 
-DAMAGED = (BadZipFile, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError, EOFError)
+DAMAGED = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError, EOFError)
 """What Python raises when the contents of a file are not what they should be; `load` makes a ValueError of it."""
 
 
@@ -195,6 +194,8 @@ def write_archive(path: Path, metadata: Metadata, arrays: Arrays) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    from zipfile import ZIP_STORED, ZipFile, ZipInfo  # here, because importing minidl should cost little
+
     shapes = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
     text = json.dumps({"version": VERSION, "arrays": shapes} | metadata, allow_nan=False)
     members = {"metadata.json": text.encode()} | {f"{name}.npy": _npy(array) for name, array in arrays.items()}
@@ -238,6 +239,8 @@ def read_archive(path: Path) -> tuple[Metadata, Arrays]:
         OSError: it cannot be read.
         ValueError: it is anything else, damaged, or of a later version.
     """
+    from zipfile import ZIP_STORED, BadZipFile, ZipFile
+
     data = path.read_bytes()
     try:
         with ZipFile(BytesIO(data)) as archive:
@@ -255,7 +258,7 @@ def read_archive(path: Path) -> tuple[Metadata, Arrays]:
         arrays = {
             name: _from_npy(members[f"{name}.npy"], *description) for name, description in metadata["arrays"].items()
         }
-    except DAMAGED as error:
+    except (BadZipFile, *DAMAGED) as error:
         raise ValueError(f"{path}: no file of minidl, or damaged: {_said(error)}") from error
     return metadata, arrays
 
