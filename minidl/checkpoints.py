@@ -48,6 +48,7 @@ class Training:
     """For the order of the samples, and for augmentation."""
     early_stopping: EarlyStopping | None = None
     history: History = field(default_factory=History)
+    """Has a row for each epoch that is over."""
     epoch: int = 1
     """The epoch in progress."""
     seen: int = 0

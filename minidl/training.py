@@ -84,7 +84,7 @@ def fit(
         resume: go on from the checkpoint, if there is one, as if training had never stopped. All other arguments must
             be the same as before, but for ``epochs``, which may have grown.
         debug: look for NaN and infinity in every layer's output and gradients and in the parameters, and name the
-            first place where one appears; slower.
+            first place where one appears; slower. It takes the place of the model's own ``watch`` meanwhile.
         progress: show a progress bar: always, never, or, by default, where the output is a terminal.
         description: stands before the bar.
 
@@ -137,8 +137,8 @@ def fit(
         if saver is not None:
             at_the_end.enter_context(saver)
         if flag("debug", debug):
+            at_the_end.callback(setattr, model, "watch", model.watch)
             model.watch = _look_for_nonfinite(training)
-            at_the_end.callback(setattr, model, "watch", None)
 
         while training.epoch <= epochs and not training.stopped:
             started, groups = perf_counter() - training.seconds, model.groups
