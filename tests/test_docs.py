@@ -36,6 +36,8 @@ def test_the_page_of_results_is_what_the_results_say():
     import make_page
 
     assert (folder / "README.md").read_text(encoding="utf-8") == make_page.page()
+    for name in make_page.TITLES:
+        assert (make_page.FRAGMENTS / f"{name}.md").read_text(encoding="utf-8") == make_page.fragment(name)
     assert {path.stem for path in folder.glob("*.json")} <= set(make_page.TITLES)
 
 
