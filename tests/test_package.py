@@ -59,6 +59,8 @@ def test_every_public_name_is_documented():
 def test_version_is_that_of_the_package():
     setup = (PACKAGE.parent / "setup.cfg").read_text(encoding="utf-8")
     assert f"version = {minidl.__version__}\n" in setup
+    assert f"\nversion: {minidl.__version__}\n" in (PACKAGE.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {minidl.__version__}" in (PACKAGE.parent / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_importing_brings_in_neither_matplotlib_nor_cupy():
