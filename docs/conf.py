@@ -34,7 +34,6 @@ napoleon_numpy_docstring = False
 autodoc_member_order = "bysource"
 autodoc_default_options = {
     "members": True,
-    "show-inheritance": True,
     "ignore-module-all": True,  # what a package imports from its modules stands on their pages
     "exclude-members": "Generator",  # of numpy, whose methods are not ours to document
 }
@@ -61,6 +60,17 @@ nitpick_ignore_regex = [
     ("py:.*", "Any|Callable|Iterator|Mapping|ModuleType|NDArray|Axes|Path|SearchStrategy|DrawFn|TypeVar"),
     ("py:exc", "TypeError, ValueError|ValueError, TypeError"),
 ]
+
+
+ARRAY = "~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~typing.Any]]"
+
+
+def name_arrays(
+    _app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Call an array Array, as the source does, and not by all that this name stands for."""
+    link = "~minidl.backend.Array"
+    return signature and signature.replace(ARRAY, link), returned and returned.replace(ARRAY, link)
 
 
 def mark_blocks(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
@@ -101,5 +111,6 @@ def find_elsewhere(
 
 def setup(app: Sphinx) -> None:
     """Connect what is defined here."""
+    app.connect("autodoc-process-signature", name_arrays)
     app.connect("autodoc-process-docstring", mark_blocks, priority=400)  # before napoleon reads the sections
     app.connect("missing-reference", find_elsewhere)
