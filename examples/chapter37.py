@@ -39,6 +39,7 @@ from experiment import (
     mnist,
     network,
     options,
+    over_seeds,
     parse,
     percent,
     run_script,
@@ -190,11 +191,8 @@ def draw(results: Results, path: Path) -> None:
     axes[1, 1].set_xlabel("updates (logarithmic)")
     axes[1, 1].set_xscale("log")
     settings = results.data["settings"]
-    seeds = len({run["seed"] for run in results.runs})
-    bands = f", mean and range of {seeds} seeds" if seeds > 1 else ""  # or of fewer, says the legend
-    figure.suptitle(
-        f"Chapter 37: the batch size at learning rate {settings['lr']:g}, {settings['train_size']:,} images{bands}"
-    )
+    scale = f"learning rate {settings['lr']:g}, {settings['train_size']:,} images{over_seeds(results)}"
+    figure.suptitle(f"Chapter 37: the batch size at {scale}")
     save_figure(figure, path)
 
 

@@ -39,7 +39,7 @@ from experiment import (
     Run,
     Settings,
     band,
-    claim,
+    claims_table,
     conduct,
     environment,
     exceeds,
@@ -47,6 +47,7 @@ from experiment import (
     mnist,
     network,
     options,
+    over_seeds,
     parse,
     percent,
     run_script,
@@ -162,25 +163,29 @@ def train_normalized(
     settings: Settings, seed: int, batch_size: int, lr: float, ghost_size: int | None, longer: int
 ) -> dict[str, Any]:
     """Train with batch normalisation over parts of ``ghost_size``, for ``longer`` times as many epochs."""
-    model = minidl.Sequential(
-        minidl.Dense(784, 1024),
-        minidl.BatchNorm(1024, ghost_size=ghost_size),
-        minidl.ReLU(),
-        minidl.Dense(1024, 1024),
-        minidl.BatchNorm(1024, ghost_size=ghost_size),
-        minidl.ReLU(),
-        minidl.Dense(1024, 10),
-        minidl.LogSoftmax(),
-        seed=seed,
-        backend=settings["backend"],
-    )
     return train(
-        model,
+        normalized_network(seed, settings["backend"], ghost_size),
         minidl.SGD(lr),
         *mnist(settings["paper_train_size"]),
         epochs=settings["hoffer_epochs"] * longer,
         batch_size=batch_size,
         seed=seed,
+    )
+
+
+def normalized_network(seed: int, backend: str, ghost_size: int | None, width: int = 1024) -> minidl.Sequential:
+    """Return the chapter's network with batch normalisation in front of both ReLUs."""
+    return minidl.Sequential(
+        minidl.Dense(784, width),
+        minidl.BatchNorm(width, ghost_size=ghost_size),
+        minidl.ReLU(),
+        minidl.Dense(width, width),
+        minidl.BatchNorm(width, ghost_size=ghost_size),
+        minidl.ReLU(),
+        minidl.Dense(width, 10),
+        minidl.LogSoftmax(),
+        seed=seed,
+        backend=backend,
     )
 
 
@@ -195,7 +200,7 @@ def verdicts(results: Results) -> Claims:
     """
     test = {name: results.curves(name, "test_accuracy") for name in {run["name"] for run in results.runs}}
     last = {name: curves[:, -1] for name, curves in test.items()}
-    updates = {name: int(results.curves(name, "updates")[0, -1]) for name in test}
+    updates = {name: results.curves(name, "updates")[0, -1] for name in (DECAY, GROW)}
 
     def rounds_to_98(*names: str) -> bool:
         return all(abs(last[name].mean() - 0.98) <= 0.005 for name in names)
@@ -206,7 +211,9 @@ def verdicts(results: Results) -> Claims:
     changed = (EARLY, LATE, RAISED)
     stays_below = not rounds_to_98(CONTROL) and all(exceeds(last[name], last[CONTROL]) for name in changed)
     cut = results.curves(CONTROL, "test_accuracy")[:, : results.settings["half"]]
-    apart = np.abs(test[DECAY].mean(axis=0) - test[GROW].mean(axis=0))[results.settings["smith_stage"] :].max()
+    stage = results.settings["smith_stage"]
+    decay, grow = (results.curves(name, "test_accuracy", 3 * stage).mean(axis=0) for name in (DECAY, GROW))
+    apart = np.abs(decay - grow)[stage:].max()
     loss = {name: results.curves(name, "train_loss")[:, -1].mean() for name in (DECAY, GROW, NEITHER)}
     together = abs(np.log(loss[DECAY] / loss[GROW])) <= abs(np.log(loss[DECAY] / loss[NEITHER])) / 4
     small, large, *_, adapted = HOFFER
@@ -229,7 +236,7 @@ def verdicts(results: Results) -> Claims:
         "Smith 2018": (
             f"after the first change the test accuracies are at most {100 * apart:.2f}{NBSP}points apart; training "
             f"loss at the end {loss[DECAY]:.2g} and {loss[GROW]:.2g} ({loss[NEITHER]:.2g} with neither), "
-            f"after {updates[DECAY]:,} and {updates[GROW]:,} updates",
+            f"after {updates[DECAY]:,.0f} and {updates[GROW]:,.0f} updates",
             bool(apart <= MARGIN and together and updates[GROW] < updates[DECAY]),
         ),
         "Hoffer 2017": (
@@ -238,19 +245,15 @@ def verdicts(results: Results) -> Claims:
         ),
     }
     decided = in_full(results.settings, FULL)
-    scope = "" if decided else " (a quick run)"
-    return [
-        claim(identity, claimed, found[identity][0] + scope, found[identity][1] if decided else None)
-        for identity, claimed in CLAIMS.items()
-    ]
+    return claims_table(CLAIMS, found, decided, "" if decided else " (a quick run)")
 
 
 def draw(results: Results, path: Path) -> None:
     """Draw the chapter's figures, and those of the papers' checks beside them."""
-    seeds = len(results.called(REFERENCE))
-    bands = f": mean and range of {seeds} seeds" if seeds > 1 else ""
     figure, axes = plt.subplots(3, 2, figsize=(11, 11), sharex=True, sharey="col", layout="constrained")
-    figure.suptitle(f"Chapter 38: what brings back the accuracy of large batches; the last epochs of each run{bands}")
+    figure.suptitle(
+        f"Chapter 38: what brings back the accuracy of large batches; the last epochs of each run{over_seeds(results)}"
+    )
     for row, lines in zip(axes, FIGURES, strict=True):
         for ax, part in zip(row, ("train", "test"), strict=True):
             for name, colour in lines.items():
@@ -278,8 +281,8 @@ def draw(results: Results, path: Path) -> None:
     for ax, abscissa in zip(axes[:2], ("epoch", "updates"), strict=True):
         for name, colour in ((DECAY, "tab:blue"), (GROW, "tab:red"), (NEITHER, "0.6")):
             x = results.curves(name, abscissa)[0]
-            band(ax, x, results.curves(name, "train_loss"), colour, name)
-            ax.lines[-1].set_linestyle("--" if name == GROW else "-")  # lies on the other where the claim holds
+            style = "--" if name == GROW else "-"  # lies on the other where the claim holds
+            band(ax, x, results.curves(name, "train_loss"), colour, name, linestyle=style)
         ax.set(yscale="log", xlabel={"epoch": "epochs"}.get(abscissa, abscissa), ylabel="training loss")
         ax.legend()
         ax.grid(alpha=0.3)

@@ -128,17 +128,23 @@ class Results:
         """Return the runs called ``name``, by seed."""
         return [run for run in self.runs if run["name"] == name]
 
+    def paired(self, name: str) -> list[dict[str, Any]]:
+        """Return the runs called ``name`` with the seeds that all names have, so that they can be compared in pairs."""
+        names = {run["name"] for run in self.runs}
+        return [run for run in self.called(name) if all(self.has(other, run["seed"]) for other in names)]
+
     def values(self, name: str, key: str) -> Curves:
         """Return what each run called ``name`` measured as ``key``: (seeds, ...)."""
         return np.array([run[key] for run in self.called(name)], float)
 
-    def curves(self, name: str, column: str) -> Curves:
+    def curves(self, name: str, column: str, epochs: int | None = None) -> Curves:
         """Return a column of the histories of the runs called ``name``: (seeds, epochs).
 
-        After a run has diverged, its curve is NaN: no number, which no comparison holds for.
+        After a run has diverged, its curve is NaN: no number, which no comparison holds for. How long the curves would
+        be if all had, only ``epochs`` can say.
         """
-        columns = [run["history"][column] for run in self.called(name)]
-        curves = np.full((len(columns), max([1, *map(len, columns)])), np.nan)
+        columns = [run["history"][column] + [np.nan] * ("diverged" in run) for run in self.called(name)]
+        curves = np.full((len(columns), epochs or max([1, *map(len, columns)])), np.nan)
         for curve, values in zip(curves, columns, strict=True):
             curve[: len(values)] = values
         return curves
@@ -275,10 +281,11 @@ def network(seed: int, backend: str = "numpy", width: int = 1024) -> minidl.Sequ
 
 
 @cache
-def mnist(train_size: int = 60_000) -> tuple[minidl.Dataset, minidl.Dataset]:
-    """Return the first ``train_size`` training images, and all test images."""
-    train, test = minidl.load_mnist()
-    return minidl.Dataset(train.x[:train_size], train.labels[:train_size]), test
+def mnist(train_size: int = 60_000, backend: str = "numpy") -> tuple[minidl.Dataset, minidl.Dataset]:
+    """Return the first ``train_size`` training images, and all test images, where ``backend`` computes."""
+    xp, (train, test) = minidl.get_backend(backend), minidl.load_mnist()
+    first = minidl.Dataset(train.x[:train_size], train.labels[:train_size])
+    return minidl.Dataset(*map(xp.asarray, first)), minidl.Dataset(*map(xp.asarray, test))
 
 
 def blas_threads() -> int:
@@ -330,6 +337,21 @@ def claim(identity: str, claimed: str, measured: str, held: bool | None) -> dict
     return {"id": identity, "claimed": claimed, "measured": measured, "verdict": verdict}
 
 
+def claims_table(claims: dict[str, str], found: dict[str, tuple[str, bool]], decided: bool, scope: str = "") -> Claims:
+    """Return the table of claims.
+
+    Args:
+        claims: what is claimed, by identity, in the order of the table.
+        found: for each of them what was measured, and whether it held.
+        decided: whether this run is one that can tell.
+        scope: stands behind what was measured.
+    """
+    return [
+        claim(identity, claimed, found[identity][0] + scope, found[identity][1] if decided else None)
+        for identity, claimed in claims.items()
+    ]
+
+
 def percent(fractions: Curves) -> str:
     """Format one number per seed as mean ± standard deviation (of the sample, n − 1), in per cent."""
     shown = spread(100 * fractions, ".2f")
@@ -376,9 +398,15 @@ def print_claims(claims: Claims) -> None:
         print()
 
 
-def band(axes: Axes, x: Curves, curves: Curves, colour: str, label: str) -> None:
+def over_seeds(results: Results) -> str:
+    """Return the end of a figure's title: what `band` draws, if there are several seeds."""
+    seeds = len({run["seed"] for run in results.runs})
+    return f"; mean and range of {seeds} seeds" if seeds > 1 else ""
+
+
+def band(axes: Axes, x: Curves, curves: Curves, colour: str, label: str, **style: Any) -> None:
     """Draw the mean of several curves (seeds, points), and where there are several their range as a band."""
-    axes.plot(x, curves.mean(axis=0), color=colour, label=label, linewidth=1.6)
+    axes.plot(x, curves.mean(axis=0), color=colour, label=label, linewidth=1.6, **style)
     if len(curves) > 1:
         axes.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.25, linewidth=0)
 

@@ -58,13 +58,14 @@ from experiment import (
     Run,
     Settings,
     band,
-    claim,
+    claims_table,
     conduct,
     environment,
     exceeds,
     in_full,
     mnist,
     options,
+    over_seeds,
     parse,
     percent,
     run_script,
@@ -339,8 +340,7 @@ def verdicts(results: Results) -> Claims:
         ),
         "Howard & Ruder 2018": (compared(results, "factor 2.6", "one rate"), exceeds(ruder, one_rate)),
     }
-    full = in_full(results.settings, FULL)
-    return [claim(key, claimed, found[key][0], found[key][1] if full else None) for key, claimed in CLAIMS.items()]
+    return claims_table(CLAIMS, found, in_full(results.settings, FULL))
 
 
 def accuracy(results: Results, rival: str, labels: int = MAIN) -> Curves:
@@ -367,8 +367,7 @@ def draw(results: Results, path: Path) -> None:
     labels = results.settings["labels"]
     for rival, (color, marker) in RIVALS.items():
         at_end = 100 * np.stack([accuracy(results, rival, number) for number in labels], axis=1)
-        band(axes[0], np.array(labels), at_end, color, rival)
-        axes[0].lines[-1].set_marker(marker)
+        band(axes[0], np.array(labels), at_end, color, rival, marker=marker)
     axes[0].set(xscale="log", xlabel="labelled images to learn from (logarithmic)", ylabel="test accuracy (%)")
     axes[0].set_xticks(labels, [f"{number:,}" for number in labels], minor=False)
     axes[0].minorticks_off()
@@ -377,9 +376,7 @@ def draw(results: Results, path: Path) -> None:
     draw_moved(results, axes[2])
     for ax in axes:
         ax.grid(alpha=0.3)
-    seeds = len({run["seed"] for run in results.runs})
-    bands = f" (mean and range of {seeds} seeds)" if seeds > 1 else ""
-    figure.suptitle(f"Fine-tuning: a network that knows the digits 0–4 learns 5–9 from few images{bands}")
+    figure.suptitle(f"Fine-tuning: a network that knows the digits 0–4 learns 5–9 from few images{over_seeds(results)}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(RIVALS))
     save_figure(figure, path)
 
@@ -410,8 +407,7 @@ def draw_moved(results: Results, axes: Axes) -> None:
     """Draw how far each layer has moved from its start."""
     for rival, label in {"one rate": "the same", "recipe": "a third", "factor 10": "a tenth"}.items():
         color, marker = RIVALS.get(rival, ("tab:red", "P"))
-        band(axes, np.arange(3.0), 100 * results.values(named(rival, MAIN), "moved"), color, label)
-        axes.lines[-1].set_marker(marker)
+        band(axes, np.arange(3.0), 100 * results.values(named(rival, MAIN), "moved"), color, label, marker=marker)
     axes.set_xticks(range(3), ["first layer", "second layer", "last layer (new)"])
     axes.set_ylabel("distance from the start, relative (%, logarithmic)")
     if np.isfinite(axes.dataLim.y1):  # or all have diverged, and there is nothing to scale

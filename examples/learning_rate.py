@@ -40,7 +40,7 @@ from experiment import (
     Run,
     Settings,
     band,
-    claim,
+    claims_table,
     conduct,
     environment,
     exceeds,
@@ -48,6 +48,7 @@ from experiment import (
     mnist,
     network,
     options,
+    over_seeds,
     parse,
     percent,
     run_script,
@@ -134,9 +135,8 @@ def schedule_of(settings: Settings, policy: str | float) -> minidl.schedules.Sch
 
 def images(settings: Settings) -> tuple[minidl.Dataset, minidl.Dataset]:
     """Return the first training images and the first test images, where the network computes."""
-    xp, size = minidl.get_backend(settings["backend"]), settings["test_size"]
-    train, test = mnist(settings["train_size"])
-    return minidl.Dataset(*map(xp.asarray, train)), minidl.Dataset(*(xp.asarray(part[:size]) for part in test))
+    train, test = mnist(settings["train_size"], settings["backend"])
+    return train, minidl.Dataset(*(part[: settings["test_size"]] for part in test))
 
 
 def follow(settings: Settings, seed: int, policy: str | float) -> dict[str, Any]:
@@ -211,13 +211,6 @@ def cross(settings: Settings, seed: int, optimizer: str) -> dict[str, Any]:
     return measured | {"path": np.array(paths[f"saddle {settings['crossing_rates'][-2]:g}"]).tolist()}
 
 
-def by_name(results: Results) -> dict[str, Records]:
-    """Return the runs of each name with the seeds that all names have, so that they can be paired."""
-    names = sorted({run["name"] for run in results.runs})
-    seeds = set.intersection(*({run["seed"] for run in results.called(name)} for name in names))
-    return {name: [run for run in results.called(name) if run["seed"] in seeds] for name in names}
-
-
 def late(runs: Records, column: str, fifth: int = 1) -> Curves:
     """Return the mean of a column over the last fifth of each training, or the second to last; NaN if it diverged."""
     means = []
@@ -267,12 +260,9 @@ def verdicts(results: Results) -> Claims:
     A training that misses the target counts as if it had reached it with the next measurement after its end.
     """
     judges = (regimes, range_tests, triangles, restarts, fewer_updates, crossings, smith)
-    runs, decided = by_name(results), in_full(results.settings, FULL)
-    rows = []
-    for (identity, claimed), judge in zip(CLAIMS.items(), judges, strict=True):
-        measured, held = judge(results.settings, runs)
-        rows.append(claim(identity, claimed, measured, bool(held) if decided else None))
-    return rows
+    runs = {name: results.paired(name) for name in {run["name"] for run in results.runs}}
+    found = {identity: judge(results.settings, runs) for identity, judge in zip(CLAIMS, judges, strict=True)}
+    return claims_table(CLAIMS, found, in_full(results.settings, FULL))
 
 
 def regimes(settings: Settings, runs: dict[str, Records]) -> tuple[str, bool]:
@@ -408,11 +398,8 @@ def draw(results: Results, path: Path) -> None:
     draw_crossings(results, axes["d"], axes["g"])
     for name in "abceg":
         axes[name].grid(alpha=0.3)
-    seeds = len({run["seed"] for run in results.runs})
-    bands = f"; mean and range of {seeds} seeds" if seeds > 1 else ""
-    figure.suptitle(
-        f"The learning rate: too low and too high, how to find it, and what comes of letting it swing{bands}"
-    )
+    title = "The learning rate: too low and too high, how to find it, and what comes of letting it swing"
+    figure.suptitle(title + over_seeds(results))
     save_figure(figure, path)
 
 

@@ -36,13 +36,14 @@ from experiment import (
     Run,
     Settings,
     band,
-    claim,
+    claims_table,
     conduct,
     environment,
     exceeds,
     in_full,
     mnist,
     options,
+    over_seeds,
     parse,
     run_script,
     save_figure,
@@ -331,8 +332,7 @@ def verdicts(results: Results) -> Claims:
     - Figure 2: at the end the losses of Adagrad, RMSprop and Nesterov each exceed Adam's.
     """
     found = formulas_hold(results) | trainings_hold(results)
-    decided = in_full(results.settings, FULL)
-    return [claim(key, text, found[key][0], found[key][1] if decided else None) for key, text in CLAIMS.items()]
+    return claims_table(CLAIMS, found, in_full(results.settings, FULL))
 
 
 def formulas_hold(results: Results) -> dict[str, tuple[str, bool]]:
@@ -382,12 +382,11 @@ def formulas_hold(results: Results) -> dict[str, tuple[str, bool]]:
 
 def trainings_hold(results: Results) -> dict[str, tuple[str, bool]]:
     """Return what was measured on MNIST, and whether the claim held: E1, the speed of momentum, and the paper's."""
-    losses = {}  # NaN after a run has diverged
+    losses = {}
     for experiment in EXPERIMENTS:
         for name in OPTIMIZERS:
-            curves = results.curves(f"{experiment}: {name}", "train_loss")
-            losses[experiment, name] = np.full((len(curves), results.settings[experiment]["epochs"]), np.nan)
-            losses[experiment, name][:, : curves.shape[1]] = curves
+            epochs = results.settings[experiment]["epochs"]
+            losses[experiment, name] = results.curves(f"{experiment}: {name}", "train_loss", epochs)
     end = {key: curves[:, -1] for key, curves in losses.items()}
 
     def ended(experiment: str, *names: str) -> str:
@@ -449,9 +448,9 @@ def draw(results: Results, path: Path) -> None:
     for ax in axes.flat:
         ax.grid(alpha=0.3, which="both")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
-    seeds = len(results.called("logistic: SGD"))
-    bands = f": mean and range of {seeds} seeds" if seeds > 1 else ""
-    figure.suptitle(f"Six optimisers on MNIST, each at the rate of one grid that is best in short trials{bands}")
+    figure.suptitle(
+        f"Six optimisers on MNIST, each at the rate of one grid that is best in short trials{over_seeds(results)}"
+    )
     save_figure(figure, path)
 
 
@@ -461,7 +460,7 @@ def draw_walks(results: Results, path: Path) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(13, 9), layout="constrained")
     for ax, place in zip(axes.flat, DRAWN, strict=True):
         landscape = LANDSCAPES[place]
-        (left, right), (low, high) = landscape.view[:2], landscape.view[2:]
+        left, right, low, high = landscape.view
         x, y = np.meshgrid(np.linspace(left, right, 300), np.linspace(low, high, 300))
         height = landscape.value(x, y)
         levels = height.min() + np.ptp(height) * np.linspace(0, 1, 18) ** 2

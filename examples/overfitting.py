@@ -38,13 +38,14 @@ from experiment import (
     Run,
     Settings,
     band,
-    claim,
+    claims_table,
     conduct,
     environment,
     exceeds,
     in_full,
     mnist,
     options,
+    over_seeds,
     parse,
     percent,
     run_script,
@@ -119,11 +120,9 @@ def called(variant: str, batch_size: int, lr: float = LR) -> str:
 
 def train_with(settings: Settings, seed: int, variant: str, batch_size: int, lr: float) -> dict[str, Any]:
     """Train one variant to the end, and note after which epoch validation would have stopped it."""
-    xp, n = minidl.get_backend(settings["backend"]), settings["train_size"]
-    images, test_set = mnist()
-    train_set = minidl.Dataset(images.x[:n], images.labels[:n])
-    after = slice(n, n + settings["validation_size"])
-    validation = xp.asarray(images.x[after]), xp.asarray(images.labels[after])
+    n, both = settings["train_size"], settings["train_size"] + settings["validation_size"]
+    images, test_set = mnist(both, settings["backend"])
+    train_set, validation = (minidl.Dataset(images.x[part], images.labels[part]) for part in (slice(n), slice(n, both)))
     model, stopping = build(seed, settings["backend"], **VARIANTS[variant]), minidl.EarlyStopping(settings["patience"])
     stops: list[int] = []
 
@@ -135,7 +134,7 @@ def train_with(settings: Settings, seed: int, variant: str, batch_size: int, lr:
     measured = train(model, minidl.SGD(lr), train_set, test_set, **plan)
     measured |= {"best_epoch": stopping.best_epoch, "stop_epoch": stops[0] if stops else None}  # None: never
     if "decay" in VARIANTS[variant] and "diverged" not in measured:
-        measured["moving_over_real"] = moving_over_real(model, xp.asarray(train_set.x))
+        measured["moving_over_real"] = moving_over_real(model, train_set.x)
     return measured
 
 
@@ -170,17 +169,14 @@ def verdicts(results: Results) -> Claims:
     - Li 2018: moving variance over variance in evaluation is larger with dropout than without, at batch 10 and at 32.
     """
     settings, found = results.settings, judge_sizes(results)
-    for size in SIZES:
-        for identity, (text, held) in judge_variants(results, size).items():
-            before, so_far = found.get(identity, ("", True))
-            found[identity] = (f"{before}batch {size}: {text}. ", so_far and held)
-    found["D4"] = (found["D4"][0] + "How common it is cannot be measured here", found["D4"][1])
+    ten, large = (judge_variants(results, size) for size in SIZES)
+    for identity in ten:
+        texts = [f"batch {size}: {judged[identity][0]}" for size, judged in zip(SIZES, (ten, large), strict=True)]
+        texts += ["How common it is cannot be measured here"] if identity == "D4" else []
+        found[identity] = (". ".join(texts), ten[identity][1] and large[identity][1])
     decided = in_full(settings, FULL)
     scope = "" if decided else f" (after {settings['epochs']} epochs on {settings['train_size']:,} images)"
-    return [
-        claim(identity, claimed, found[identity][0].rstrip(". ") + scope, found[identity][1] if decided else None)
-        for identity, claimed in CLAIMS.items()
-    ]
+    return claims_table(CLAIMS, found, decided, scope)
 
 
 def judge_sizes(results: Results) -> dict[str, tuple[str, bool]]:
@@ -232,7 +228,7 @@ def judge_variants(results: Results, size: int) -> dict[str, tuple[str, bool]]:
         f"test plain, dropout, batch norm, both: {listed([plain, dropout, norm, both])}; both: "
         f"{compared(both, dropout)} against dropout, {compared(both, norm)} against batch norm"
     )
-    runs = paired(results, called("plain", size))
+    runs = results.paired(called("plain", size))
     stops = [run["stop_epoch"] for run in runs if run["stop_epoch"]]
     best = [run["best_epoch"] for run in runs]
     kept_loss, loss, kept = at("plain", "test_loss", BEST), at("plain", "test_loss"), at("plain", epoch=BEST)
@@ -242,7 +238,7 @@ def judge_variants(results: Results, size: int) -> dict[str, tuple[str, bool]]:
         f"end {percent(plain)}; at the end the loss is {compared(loss, kept_loss)}, accuracy {compared(plain, kept)}"
     )
     shifts = [
-        np.array([run.get("moving_over_real", np.nan) for run in paired(results, called(variant, size))])
+        np.array([run.get("moving_over_real", np.nan) for run in results.paired(called(variant, size))])
         for variant in ("batch norm 0.9", "both")
     ]
     li = f"moving variance over variance in evaluation {spread(shifts[0])} without dropout, {spread(shifts[1])} with it"
@@ -254,16 +250,10 @@ def judge_variants(results: Results, size: int) -> dict[str, tuple[str, bool]]:
     }
 
 
-def paired(results: Results, name: str) -> list[dict[str, Any]]:
-    """Return the runs called ``name`` with the seeds that all names have, so that they can be compared in pairs."""
-    names = {run["name"] for run in results.runs}
-    return [run for run in results.called(name) if all(results.has(other, run["seed"]) for other in names)]
-
-
 def after(results: Results, name: str, column: str, epoch: int | None = None) -> Curves:
     """Return a column after an epoch (None: the last planned), a number per seed; NaN once a run has diverged."""
     values = []
-    for run in paired(results, name):
+    for run in results.paired(name):
         number = run["best_epoch"] if epoch == BEST else epoch or results.settings["epochs"]
         history = [np.nan, *run["history"][column]]
         values.append(history[number] if number < len(history) else np.nan)
@@ -295,7 +285,7 @@ def draw(results: Results, path: Path) -> None:
         for ax, column in zip(axes[0], ends, strict=False):
             line(ax, results, name, column, colour, label, "-" if lr == LR else "--")
             ends[column].extend(after(results, name, column))
-        best = [run["best_epoch"] for run in paired(results, name)]
+        best = [run["best_epoch"] for run in results.paired(name)]
         axes[0, 1].scatter(best, after(results, name, "test_loss", BEST), 28, colour, edgecolor="white", zorder=3)
     # What is long past at the end would press the rest together; a run that diverged has no end.
     axes[0, 0].set_ylim(100 * np.fmin.reduce(ends["test_accuracy"], initial=1) - 3, 100.5)
@@ -319,11 +309,8 @@ def draw(results: Results, path: Path) -> None:
         ax.grid(alpha=0.3)
     handles, labels = axes[0, 1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    settings, seeds = results.settings, len(paired(results, called("plain", 10)))
-    figure.suptitle(
-        f"Batch size and overfitting: {settings['train_size']:,} images, {settings['epochs']} epochs"
-        + (f"; means and ranges of {seeds} seeds" if seeds > 1 else "")
-    )
+    scale = f"{results.settings['train_size']:,} images, {results.settings['epochs']} epochs{over_seeds(results)}"
+    figure.suptitle(f"Batch size and overfitting: {scale}")
     save_figure(figure, path)
 
 
@@ -332,8 +319,7 @@ def line(
 ) -> None:
     """Draw a column against its epochs, the first ``most`` of them; accuracies in per cent."""
     curves = results.curves(name, column)[:, :most] * (100 if "accuracy" in column else 1)
-    band(ax, np.arange(1.0, curves.shape[1] + 1), curves, colour, label)
-    ax.lines[-1].set(linestyle=style)
+    band(ax, np.arange(1.0, curves.shape[1] + 1), curves, colour, label, linestyle=style)
 
 
 def dots(ax: Axes, results: Results, column: str, label: str) -> None:

@@ -11,6 +11,7 @@ from minidl.dropout import Dropout
 from minidl.losses import NLLLoss
 from minidl.optimizers import SGD, Adagrad, Adam, Group, Momentum, Nesterov, Optimizer, RMSprop
 from minidl.model import Sequential
+from minidl.saving import load, save
 from minidl.datasets import Dataset, load_idx, load_mnist, read_idx, standardize
 from minidl.augmentation import RandomAffine
 from minidl.schedules import (
@@ -26,7 +27,9 @@ from minidl.schedules import (
     triangular2,
 )
 from minidl.early_stopping import EarlyStopping
-from minidl.training import DivergedError, History, evaluate, fit, minibatches, predict
+from minidl.history import DivergedError, History
+from minidl.checkpoints import Training, load_training, save_training
+from minidl.training import evaluate, fit, minibatches, predict
 from minidl.lr_finder import RangeTest, lr_find, lr_range_test
 
 __version__ = "0.1.0"
@@ -55,6 +58,7 @@ __all__ = [
     "RangeTest",
     "ReLU",
     "Sequential",
+    "Training",
     "array_module",
     "constant",
     "cosine_restarts",
@@ -66,8 +70,10 @@ __all__ = [
     "glorot_uniform",
     "he_normal",
     "linear",
+    "load",
     "load_idx",
     "load_mnist",
+    "load_training",
     "lr_find",
     "lr_range_test",
     "minibatches",
@@ -75,6 +81,8 @@ __all__ = [
     "piecewise",
     "predict",
     "read_idx",
+    "save",
+    "save_training",
     "standardize",
     "step_decay",
     "to_numpy",

@@ -30,7 +30,7 @@ class Dropout(Layer):
     where p is the probability to keep. PyTorch: ``nn.Dropout``, with this p.
     """
 
-    rng: Generator
+    arguments = ("p",)
 
     def __init__(self, p: float = 0.5):
         self.p = fraction("p", p)
@@ -54,6 +54,3 @@ class Dropout(Layer):
         """Compute dx = dy m / (1 − p), with the mask of the forward pass."""
         mask: Array = self.recall(dy)
         return dy * mask
-
-    def __repr__(self) -> str:
-        return f"Dropout({self.p:g})"

@@ -27,6 +27,8 @@ class EarlyStopping:
 
     Attributes:
         best_epoch: the epoch whose model `fit` leaves behind; 0 before the first.
+        best: a copy of that model; None before the first epoch.
+        least: its value in ``column``, with a minus sign if that is an accuracy.
 
     Raises:
         TypeError, ValueError: an argument is out of its range.
@@ -44,17 +46,17 @@ class EarlyStopping:
     def begin(self) -> None:
         """Forget what was best: a new training begins."""
         self.best_epoch = 0
-        self._least = inf
-        self._best: Sequential | None = None
+        self.least = inf
+        self.best: Sequential | None = None
 
     def should_stop(self, model: Sequential, epoch: int, value: float) -> bool:
         """Take note of the watched ``value`` after ``epoch``, the first being 1; tell whether to stop."""
         badness = value if self.column == "test_loss" else -value
-        if self._best is None or badness < self._least - self.min_improvement:
-            self._least, self.best_epoch, self._best = badness, epoch, deepcopy(model)
+        if self.best is None or badness < self.least - self.min_improvement:
+            self.least, self.best_epoch, self.best = badness, epoch, deepcopy(model)
         return epoch - self.best_epoch >= self.patience
 
     def restore_best(self, model: Sequential) -> None:
         """Give ``model`` the parameters and buffers it had after `best_epoch`; before the first epoch, do nothing."""
-        if self._best is not None:
-            model.copy_from(self._best)
+        if self.best is not None:
+            model.copy_from(self.best)

@@ -47,8 +47,12 @@ class Layer:
     """The layer's learning rate as a multiple of the optimiser's. Set by `minidl.Sequential.scale_lr`."""
     owned: bool = False
     """Whether the layer is part of a model already."""
+    arguments: tuple[str, ...] = ()
+    """The attributes that hold, in order, the arguments with which to make another such layer."""
     buffers: tuple[str, ...] = ()
     """The attributes that are arrays and belong to the trained layer, though no gradient moves them."""
+    rng: Generator
+    """The random generator of a layer that draws numbers in training; other layers have none."""
     _memory: tuple[tuple[int, ...], Any, Any] | None = None
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -131,7 +135,7 @@ class Layer:
         return {key: value for key, value in self.__dict__.items() if key not in views | {"_memory", "owned"}}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({', '.join(f'{getattr(self, name)}' for name in self.arguments)})"
 
 
 class Dense(Layer):
@@ -163,6 +167,7 @@ class Dense(Layer):
     b: Array
     dW: Array
     db: Array
+    arguments = ("in_features", "out_features")
 
     def __init__(self, in_features: int, out_features: int, init: Initializer = he_normal):
         self.in_features = positive_int("in_features", in_features)
@@ -208,9 +213,6 @@ class Dense(Layer):
         else:
             xp.matmul(x.T, dy, out=self.dW)  # (D, B) @ (B, H) -> (D, H)
         dy.sum(axis=0, out=self.db)  # (B, H) -> (H,)
-
-    def __repr__(self) -> str:
-        return f"Dense({self.in_features}, {self.out_features})"
 
 
 class ReLU(Layer):

@@ -9,7 +9,7 @@ Each layer's W, b, dW and db are windows on these (NumPy calls them views). An o
 arrays: to it a network is a point in a space of many dimensions, and training is one formula on one array.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from numbers import Integral
 from typing import Any, Self
@@ -36,12 +36,16 @@ class Sequential:
         layers: the layers, a tuple.
         params: the parameters of all layers, (n,).
         grads: their gradients, (n,), valid after `backward` for the layers that learn.
+        watch: None, or a function that is shown everything in training as it is computed: it is called with a layer, a
+            name, and the array: ``"y"`` after its forward pass; ``"dW"`` and the like, and ``"dx"``, after the other.
 
     Raises:
         ValueError: no layer, one layer in two places or in two models, neighbours whose numbers of features differ, an
             unknown dtype or backend.
         TypeError: something that is no `Layer`.
     """
+
+    watch: Callable[[Layer, str, Array], None] | None = None
 
     def __init__(
         self,
@@ -80,6 +84,8 @@ class Sequential:
         trunk = self.trunk if training else 0
         for i, layer in enumerate(self.layers):
             x = layer.forward(x, training and i >= trunk)
+            if training and self.watch is not None:
+                self.watch(layer, "y", x)
         return x
 
     def backward(self, dy: Array) -> None:
@@ -98,8 +104,10 @@ class Sequential:
         first = self._first_learning()
         for layer in reversed(self.layers[first + 1 :]):
             dy = layer.backward(dy)
+            self._show(layer, dy)
         for layer in self.layers[first : first + 1]:  # none, if nothing learns
             layer.backward_params(dy)
+            self._show(layer)
 
     def backward_to_input(self, dy: Array) -> Array:
         """Do what `backward` does, and go on to dx, the gradient with respect to the input: (B, in_features).
@@ -109,6 +117,7 @@ class Sequential:
         """
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
+            self._show(layer, dy)
         return dy
 
     def to(self, backend: str) -> Self:
@@ -237,6 +246,14 @@ class Sequential:
             stop = start + _size(layer)
             yield layer, start, stop
             start = stop
+
+    def _show(self, layer: Layer, dx: Array | None = None) -> None:
+        """Show the gradients of a layer to `watch`."""
+        if self.watch is not None:
+            for name in layer.param_shapes():
+                self.watch(layer, "d" + name, getattr(layer, "d" + name))
+            if dx is not None:
+                self.watch(layer, "dx", dx)
 
     def _first_learning(self) -> int:
         """Return the position of the lowest layer that learns; the number of layers, if none does."""

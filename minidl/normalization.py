@@ -57,6 +57,7 @@ class BatchNorm(Layer):
     moving_mean: Array
     moving_var: Array
     in_features: int
+    arguments = ("in_features", "decay", "eps", "ghost_size")
     buffers = ("moving_mean", "moving_var")
 
     def __init__(self, features: int, decay: float = 0.9, eps: float = 1e-5, ghost_size: int | None = None):

@@ -13,8 +13,8 @@ it, see `minidl.schedules`.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
 from math import isfinite
+from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -22,9 +22,12 @@ import numpy as np
 from tqdm import tqdm
 
 from minidl.backend import Array, array_module, on_host
-from minidl.checks import finite, function_or_none, generator, instance, positive, positive_int
+from minidl.checkpoints import Checkpoint, Training, plan_of
+from minidl.checks import finite, flag, function_or_none, generator, instance, positive, positive_int
 from minidl.datasets import Dataset
 from minidl.early_stopping import EarlyStopping
+from minidl.history import DivergedError, History
+from minidl.layers import Layer
 from minidl.losses import NLLLoss
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
@@ -35,59 +38,6 @@ Augmentation: TypeAlias = Callable[[Array, np.random.Generator], Array]
 
 EVALUATION_BATCH = 1000
 """Samples that `evaluate` takes at a time. It bounds memory, and has no influence on the result beyond rounding."""
-
-
-@dataclass
-class History:
-    """What `fit` measured: a list for each column, with an entry for each epoch.
-
-    Losses are means over all samples, accuracies are fractions from 0 to 1, and both are taken after the epoch's last
-    update, so that training and test figures describe the same parameters.
-    """
-
-    epoch: list[int] = field(default_factory=list)
-    """1 after the first pass over the training set."""
-    updates: list[int] = field(default_factory=list)
-    """Steps of the optimiser so far."""
-    train_loss: list[float] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    test_loss: list[float] = field(default_factory=list)
-    test_accuracy: list[float] = field(default_factory=list)
-    generalization_gap: list[float] = field(default_factory=list)
-    """Training accuracy minus test accuracy (claim A2 of the sources)."""
-    lr: list[float] = field(default_factory=list)
-    """The learning rate of the epoch's first update."""
-    batch_size: list[int] = field(default_factory=list)
-    """The number of samples in the epoch's first update."""
-    seconds: list[float] = field(default_factory=list)
-    """Time for the epoch's updates, without the measurements after it."""
-
-    def append(self, **row: Any) -> None:
-        """Add an epoch; ``row`` has a value for every column."""
-        for column, values in vars(self).items():
-            values.append(row[column])
-
-    def to_dict(self) -> dict[str, list[Any]]:
-        """Return a dictionary of the columns, ready for JSON."""
-        return asdict(self)
-
-    def __len__(self) -> int:
-        return len(self.epoch)
-
-
-class DivergedError(ArithmeticError):
-    """The loss is no longer a finite number, so training cannot go on.
-
-    Attributes:
-        history: the epochs finished before.
-    """
-
-    def __init__(self, message: str, history: History):
-        super().__init__(message, history)  # both, so that the error can pass from one process to another
-        self.history = history
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 def fit(
@@ -103,6 +53,10 @@ def fit(
     augment: Augmentation | None = None,
     early_stopping: EarlyStopping | None = None,
     after_epoch: Callable[[Sequential, History], str | None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
+    debug: bool = False,
     progress: bool | None = None,
     description: str = "",
 ) -> History:
@@ -124,6 +78,14 @@ def fit(
             epoch. The optimiser is not put back: begin a further training with a new one.
         after_epoch: is called with the model and the history so far after each epoch; stops by returning ``"stop"``,
             and goes on otherwise. It may freeze and unfreeze layers.
+        checkpoint: a file for all that a training needs to go on after a crash; see `minidl.checkpoints`. With it,
+            SIGINT (Ctrl-C) and SIGTERM end the program after the update in progress, with everything saved. The
+            previous checkpoint is replaced only when the new one is complete and verified.
+        checkpoint_every: updates between two checkpoints; None for one after each epoch.
+        resume: go on from the checkpoint, if there is one, as if training had never stopped. All other arguments must
+            be the same as before, but for ``epochs``, which may have grown.
+        debug: look for NaN and infinity in every layer's output and gradients and in the parameters, and name the
+            first place where one appears; slower.
         progress: show a progress bar: always, never, or, by default, where the output is a terminal.
         description: stands before the bar.
 
@@ -132,8 +94,11 @@ def fit(
 
     Raises:
         TypeError, ValueError: an argument is not as described, or a schedule gives a number out of range at any time of
-            the training; nothing has been changed.
+            the training; or the checkpoint is damaged, or of another training. Nothing has been changed.
+        FileExistsError: there is a checkpoint, and ``resume`` is False.
+        OSError: the checkpoint cannot be written. A disk that is full later on only causes a warning.
         DivergedError: the loss became infinite or NaN. The error names where, and what to try.
+        SystemExit: a signal has ended a training with checkpoints.
     """
     instance("model", model, Sequential)
     instance("optimizer", optimizer, Optimizer)
@@ -150,59 +115,65 @@ def fit(
     if early_stopping is not None:
         instance("early_stopping", early_stopping, EarlyStopping)
         early_stopping.begin()
+    training = Training(model, optimizer, rng, early_stopping)
+    saver = None
+    if flag("resume", resume) and checkpoint is None:
+        raise ValueError("resume: expected a checkpoint to go on from, got none")
+    if checkpoint is not None:
+        every = None if checkpoint_every is None else positive_int("checkpoint_every", checkpoint_every)
+        plan = plan_of(optimizer, train.labels, batch_size, lr, early_stopping)
+        saver = Checkpoint(Path(checkpoint), every, training, plan)
+        saver.begin(resume)
 
-    loss, history, updates = NLLLoss(), History(), 0
+    loss, history = NLLLoss(), training.history
     read_every = 1 if on_host(model.params) else 100  # reading a loss makes a GPU stop until it is computed
     hide_bar = None if progress is None else not progress  # None: tqdm hides it unless the output is a terminal
-    bar = tqdm(total=total, desc=description, unit="update", disable=hide_bar)
+    bar = tqdm(total=total, initial=training.updates, desc=description, unit="update", disable=hide_bar)
     # A loss that overflows is reported by DivergedError, which has more to say than NumPy's warnings.
     with bar, np.errstate(over="ignore", invalid="ignore"), ExitStack() as at_the_end:
         if early_stopping is not None:
             at_the_end.callback(early_stopping.restore_best, model)
-        for epoch in range(1, epochs + 1):
-            started = perf_counter()
-            groups, seen = model.groups, 0
-            for x, labels in minibatches(train, batch_size, rng, epoch - 1):
+        if saver is not None:
+            at_the_end.enter_context(saver)
+        if flag("debug", debug):
+            model.watch = _look_for_nonfinite(training)
+            at_the_end.callback(setattr, model, "watch", None)
+
+        while training.epoch <= epochs and not training.stopped:
+            started, groups = perf_counter() - training.seconds, model.groups
+            for x, labels in _take(train, training.shuffle(n), batch_size, training.epoch - 1, training.seen):
                 if schedule is not None:
-                    optimizer.lr = float(schedule(epoch - 1 + seen / n))
+                    optimizer.lr = float(schedule(training.epoch - 1 + training.seen / n))
                 if augment is not None:
                     x = augment(x, rng)
+
                 log_p = model.forward(x, training=True)
                 value = loss.forward(log_p, labels)
-                seen, updates = seen + len(labels), updates + 1
-                if updates % read_every == 0:
-                    _require_finite(float(value), epoch, updates, optimizer.lr, history)
-                    bar.set_postfix_str(_progress(epoch, epochs, float(value), history), refresh=False)
                 model.backward(loss.backward())
+                if training.updates % read_every == 0:
+                    _require_finite(float(value), training, training.updates + 1)
+                    bar.set_postfix_str(_progress(training, epochs, float(value)), refresh=False)
                 optimizer.step(model.params, model.grads, groups)
-                bar.update()
-            seconds = perf_counter() - started
 
-            train_loss, train_accuracy = evaluate(model, train)
-            test_loss, test_accuracy = evaluate(model, test)
-            _require_finite(train_loss, epoch, updates, optimizer.lr, history)
-            _require_finite(test_loss, epoch, updates, optimizer.lr, history)
-            history.append(
-                epoch=epoch,
-                updates=updates,
-                train_loss=train_loss,
-                train_accuracy=train_accuracy,
-                test_loss=test_loss,
-                test_accuracy=test_accuracy,
-                generalization_gap=train_accuracy - test_accuracy,
-                lr=optimizer.lr if schedule is None else float(schedule(epoch - 1)),
-                batch_size=next(batch_bounds(n, batch_size, epoch - 1))[1],
-                seconds=seconds,
-            )
-            bar.set_postfix_str(_progress(epoch, epochs, train_loss, history))
-            stop = False
+                training.seen, training.updates = training.seen + len(labels), training.updates + 1
+                training.seconds = perf_counter() - started
+                bar.update()
+                if debug:
+                    _show_parameters(model)
+                if saver is not None:
+                    saver.after_update()
+
+            _measure(training, train, test, batch_size, schedule)
+            bar.set_postfix_str(_progress(training, epochs, history.train_loss[-1]))
             if early_stopping is not None:
-                stop = early_stopping.should_stop(model, epoch, getattr(history, early_stopping.column)[-1])
+                watched = getattr(history, early_stopping.column)[-1]
+                training.stopped = early_stopping.should_stop(model, training.epoch, watched)
             if after_epoch is not None:
-                stop = after_epoch(model, history) == "stop" or stop
-            if stop:
-                break
-    return history
+                training.stopped = after_epoch(model, history) == "stop" or training.stopped
+            training.epoch, training.seen, training.seconds = training.epoch + 1, 0, 0.0
+            if saver is not None:
+                saver.after_epoch()
+    return training.history
 
 
 def minibatches(
@@ -222,16 +193,21 @@ def minibatches(
     Raises:
         TypeError, ValueError: a batch size is not a whole number from 1 to n.
     """
-    n = len(data.x)
-    order = array_module(data.x).asarray(rng.permutation(n))
-    for start, stop in batch_bounds(n, batch_size, epoch):
+    yield from _take(data, rng.permutation(len(data.x)), batch_size, epoch)
+
+
+def _take(
+    data: Dataset, order: Array, batch_size: int | Schedule, epoch: int, seen: int = 0
+) -> Iterator[tuple[Array, Array]]:
+    """Yield ``data`` in the given order, but for the first ``seen`` samples, as batches (B, features) and (B,)."""
+    order = array_module(data.x).asarray(order)
+    for start, stop in batch_bounds(len(data.x), batch_size, epoch, seen):
         batch = order[start:stop]
         yield data.x.take(batch, axis=0), data.labels.take(batch)
 
 
-def batch_bounds(n: int, batch_size: int | Schedule, epoch: int = 0) -> Iterator[tuple[int, int]]:
+def batch_bounds(n: int, batch_size: int | Schedule, epoch: int = 0, start: int = 0) -> Iterator[tuple[int, int]]:
     """Yield where each batch of an epoch starts and stops among its n samples; arguments as in `minibatches`."""
-    start = 0
     while start < n:
         name, size = "batch_size", batch_size
         if callable(size):
@@ -266,6 +242,29 @@ def evaluate(model: Sequential, data: tuple[Array, Array]) -> tuple[float, float
         total += loss.forward(log_p, labels[batch]) * len(log_p)
         hits += (log_p.argmax(axis=1) == labels[batch]).sum()
     return float(total) / len(x), float(hits) / len(x)
+
+
+def _measure(
+    training: Training, train: Dataset, test: Dataset, batch_size: int | Schedule, schedule: Schedule | None
+) -> None:
+    """Add to the history what is true of the model after this epoch."""
+    model, time = training.model, training.epoch - 1
+    train_loss, train_accuracy = evaluate(model, train)
+    test_loss, test_accuracy = evaluate(model, test)
+    _require_finite(train_loss, training, training.updates)
+    _require_finite(test_loss, training, training.updates)
+    training.history.append(
+        epoch=training.epoch,
+        updates=training.updates,
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        generalization_gap=train_accuracy - test_accuracy,
+        lr=training.optimizer.lr if schedule is None else float(schedule(time)),
+        batch_size=next(batch_bounds(len(train.x), batch_size, time))[1],
+        seconds=training.seconds,
+    )
 
 
 def predict(model: Sequential, x: Array) -> Array:
@@ -326,15 +325,39 @@ def _check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedu
     return updates if changing else updates * epochs
 
 
-def _require_finite(value: float, epoch: int, update: int, lr: float, history: History) -> None:
+def _require_finite(value: float, training: Training, update: int) -> None:
     if not isfinite(value):
+        lr = training.optimizer.lr
         raise DivergedError(
-            f"the loss became {value} in epoch {epoch}, at update {update}, with learning rate {lr:g}; "
-            f"try a smaller one, such as {lr / 10:g}, or check that the inputs are standardised",
-            history,
+            f"the loss became {value} in epoch {training.epoch}, at update {update}, with learning rate {lr:g}; try a "
+            f"smaller one, such as {lr / 10:g}, or check that the inputs are standardised; debug=True names the layer",
+            training.history,
         )
 
 
-def _progress(epoch: int, epochs: int, value: float, history: History) -> str:
+def _look_for_nonfinite(training: Training) -> Callable[[Layer, str, Array], None]:
+    """Return a function for `Sequential.watch` that raises a DivergedError where a number is not finite."""
+
+    def look(layer: Layer, name: str, array: Array) -> None:
+        try:
+            finite(name, array)
+        except ValueError:
+            where = f"in epoch {training.epoch}, at update {training.updates + 1}"
+            message = f"{layer.name}: {name} has NaN or infinity in it, {where}; it is the first place in this update"
+            raise DivergedError(message, training.history) from None
+
+    return look
+
+
+def _show_parameters(model: Sequential) -> None:
+    """Show the parameters of all layers to `Sequential.watch`, as they are after a step."""
+    for layer in model.layers:
+        for name in layer.param_shapes():
+            if model.watch is not None:
+                model.watch(layer, name, getattr(layer, name))
+
+
+def _progress(training: Training, epochs: int, loss: float) -> str:
+    history = training.history
     accuracy = f", test accuracy {history.test_accuracy[-1]:.2%}" if len(history) else ""
-    return f"epoch {epoch}/{epochs}, loss {value:.4f}{accuracy}"
+    return f"epoch {training.epoch}/{epochs}, loss {loss:.4f}{accuracy}"

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import types
 from pathlib import Path
 from textwrap import dedent
@@ -98,7 +99,9 @@ def test_no_block_of_code_is_left_out(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(language == "python" for language, _, _ in read(page))])
-def test_the_python_of_a_page_runs_and_prints_what_it_says(page, module, capsys):
+def test_the_python_of_a_page_runs_and_prints_what_it_says(page, module, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # files that a page writes are to go there
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     module["MyLayer"] = minidl.ReLU  # of README
     for language, _, text in read(page):
         if language == "python":

@@ -373,6 +373,16 @@ def test_differences_are_judged_in_pairs():
     assert not experiment.exceeds(np.array([np.nan, 9.0]), np.array([1.0, 1.0]))
 
 
+def test_a_curve_has_no_number_after_divergence(tmp_path):
+    results = experiment.Results(tmp_path / "any.json", {}, {})
+    for seed, (loss, diverged) in enumerate([([3, 2], {"diverged": "in epoch 3"}), ([], {"diverged": "in epoch 1"})]):
+        results.add({"name": "lost", "seed": seed, "history": {"loss": loss}} | diverged)
+    np.testing.assert_array_equal(results.curves("lost", "loss"), [[3, 2, np.nan], [np.nan] * 3])
+    np.testing.assert_array_equal(results.curves("lost", "loss", epochs=4)[0], [3, 2, np.nan, np.nan])
+    results.add({"name": "whole", "seed": 0, "history": {"loss": [3, 2]}})
+    assert results.curves("whole", "loss").tolist() == [[3, 2]]
+
+
 def test_percent():
     assert experiment.percent(np.array([0.98])) == "98.00\N{NO-BREAK SPACE}%"
     assert experiment.percent(np.array([0.97, 0.99])).replace(experiment.NBSP, " ") == "98.00 ± 1.41 %"

@@ -24,7 +24,7 @@ NAMES = [overfitting.called("plain", *key) for key in overfitting.PLAIN] + [
 def few_images(mnist, monkeypatch):
     train, test = mnist
     few = minidl.Dataset(train.x[:180], train.labels[:180]), minidl.Dataset(test.x[:100], test.labels[:100])
-    monkeypatch.setattr(overfitting, "mnist", lambda: few)
+    monkeypatch.setattr(overfitting, "mnist", lambda n, backend: few)
     return few
 
 

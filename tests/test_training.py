@@ -448,3 +448,81 @@ def test_plain_floats_reach_the_formula(small_data):
     optimizer = minidl.SGD()
     minidl.fit(model, optimizer, small_data, small_data, epochs=1, batch_size=7, lr=lambda t: np.float64(0.1))
     assert type(optimizer.lr) is float
+
+
+def spoil(at, value):
+    """Return a layer that passes everything on, but for one value in its call number ``at``."""
+
+    class Spoiler(minidl.ReLU):
+        calls = 0
+
+        def forward(self, x, training=False):
+            y = super().forward(x, training).copy()
+            self.calls += training
+            if self.calls == at and training:
+                y[-1, -1] = value
+            return y
+
+        def backward(self, dy):
+            dx = super().backward(dy).copy()
+            if self.calls == -at:
+                dx[0, 0] = value
+            return dx
+
+    return Spoiler()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_debug_names_the_first_layer_with_a_number_that_is_not_finite(small_data, value):
+    model = minidl.Sequential(
+        minidl.Dense(5, 8), spoil(3, value), minidl.Dense(8, 2), minidl.BatchNorm(2), minidl.LogSoftmax(), seed=0
+    )
+    with pytest.raises(minidl.DivergedError, match=r"^spoiler1: y has NaN or infinity in it, in epoch 1, at update 3;"):
+        minidl.fit(model, minidl.SGD(), small_data, small_data, epochs=1, batch_size=7, debug=True)
+    assert model.watch is None
+
+
+def test_debug_looks_at_gradients_and_parameters(small_data):
+    class NaNGradient(minidl.Dense):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.dW[0, 0] = np.nan
+            return dx
+
+    class NaNInput(minidl.ReLU):
+        def backward(self, dy):
+            return super().backward(dy) * np.nan
+
+    class TooFar(minidl.SGD):
+        def update(self, w, g, lr):
+            w -= np.float32(3e38) * np.sign(w)
+
+    for layer, optimizer, message in (
+        (NaNGradient(8, 8), minidl.SGD(), "nangradient2: dW"),
+        (NaNInput(), minidl.SGD(), "naninput2: dx"),
+        (minidl.ReLU(), TooFar(), "dense"),
+    ):
+        model = minidl.Sequential(minidl.Dense(5, 8), minidl.ReLU(), layer, minidl.Dense(8, 2), minidl.LogSoftmax())
+        with pytest.raises(minidl.DivergedError, match=f"^{message}.* has NaN or infinity in it"):
+            minidl.fit(model, optimizer, small_data, small_data, epochs=9, batch_size=30, debug=True)
+
+
+def test_debug_changes_no_number(small_data):
+    (one, first), (two, second) = train_small(small_data), train_small(small_data, debug=True)
+    assert numbers(first) == numbers(second)
+    assert one.params.tobytes() == two.params.tobytes()
+
+
+def test_watch_is_shown_everything_in_order(small_data):
+    model, seen = small_model(), []
+    model.watch = lambda layer, name, array: seen.append((layer.name, name, array.shape))
+    loss = minidl.NLLLoss()
+    loss.forward(model.forward(small_data.x, training=True), small_data.labels)
+    model.backward(loss.backward())
+    assert [f"{layer}.{name}" for layer, name, _ in seen] == [
+        *("dense0.y", "relu1.y", "dense2.y", "logsoftmax3.y"),
+        *("logsoftmax3.dx", "dense2.dW", "dense2.db", "dense2.dx", "relu1.dx", "dense0.dW", "dense0.db"),
+    ]
+    assert {f"{layer}.{name}": shape for layer, name, shape in seen}["dense2.dW"] == (8, 2)
+    model.forward(small_data.x)
+    assert len(seen) == 11  # evaluation is not watched
