@@ -68,9 +68,13 @@ ARRAY = "~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~typing.Any]]"
 def name_arrays(
     _app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Call an array Array, as the source does, and not by all that this name stands for."""
+    """Call an array Array, as the source does, and not by all that this name stands for.
+
+    A default that dataclasses make anew each time is shown as `...`, which can be parsed.
+    """
     link = "~minidl.backend.Array"
-    return signature and signature.replace(ARRAY, link), returned and returned.replace(ARRAY, link)
+    signature = signature and signature.replace(ARRAY, link).replace("<factory>", "...")
+    return signature, returned and returned.replace(ARRAY, link)
 
 
 def mark_blocks(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
@@ -78,7 +82,7 @@ def mark_blocks(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, l
 
     Of an attribute, napoleon would take what the first line has before a colon for its type; so begin with a colon.
     """
-    if what in ("attribute", "data", "property"):
+    if lines and what in ("attribute", "data", "property"):
         lines[0] = f": {lines[0]}"
     marked: list[str] = []
     depth, block = 0, False  # indentation of the last paragraph that is text; whether we are in a block

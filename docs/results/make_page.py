@@ -56,7 +56,7 @@ def fragment(name: str) -> str:
             f"`examples/{name}.py` makes them.\n```\n"
         )
     folder = "../results/"
-    return f"{figures(name, folder)}\n{{.verdicts}}\n{table(results)}\n{made(name, results, folder)}"
+    return f"{figures(name, folder)}\n{{.stacked .verdicts}}\n{table(results)}\n{made(name, results, folder)}"
 
 
 def load(name: str) -> dict[str, Any] | None:
