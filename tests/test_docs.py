@@ -119,6 +119,8 @@ def test_the_examples_have_the_options_that_a_page_gives_them(page, capsys, monk
         for script, given in re.findall(r"python examples/(\w+)\.py(.*)", "\n".join(lines)):
             with pytest.raises(SystemExit) as end:
                 importlib.import_module(script).main([*shlex.split(given, comments=True), "--help"])
+            if isinstance(end.value.code, str) and "install" in end.value.code:
+                pytest.skip(end.value.code)
             assert end.value.code == 0
             known = capsys.readouterr().out
             assert all(option in known for option in re.findall(r"--[a-z-]+", given.split("#")[0]))
