@@ -5,7 +5,7 @@ its layer and its name, ``0.W``; a text in JSON that says which layers the model
 
 A file may come from anywhere, and may be damaged on its way. So nothing in it is believed before it has been compared
 with what must be there, and reading takes no more memory than a few times the length of the file, whatever it says.
-Python's own `pickle` would run any program that someone has put into it, and is not used.
+Python's own ``pickle`` would run any program that someone has put into it, and is not used.
 """
 
 import json

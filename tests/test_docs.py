@@ -1,18 +1,45 @@
-"""What README and docs show is what the code does and what was measured."""
+"""What README, docs and docstrings show is what the code does and what was measured: their code is executed here."""
 
+import ast
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
+import tempfile
 import types
 from pathlib import Path
+from textwrap import dedent
 
+import hypothesis
+import numpy as np
 import pytest
 
 import minidl
+from minidl.testing import check_layer, strategies
 
 ROOT = Path(__file__).parent.parent
+PAGES = [
+    path.relative_to(ROOT).as_posix()
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+    if "_build" not in path.parts
+]
+FENCE = re.compile(r"^(`{3,})(\S*)([^\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
+NOT_CODE = {"text", "{admonition}", "{eval-rst}", "{glossary}", "{include}", "{literalinclude}", "{note}", "{toctree}"}
+
+
+def blocks(page):
+    """Yield the language, arguments and text of each fenced block, also of those inside another."""
+    for _, language, arguments, text in FENCE.findall(page):
+        if language == "{dropdown}":
+            yield from blocks(text)
+        else:
+            yield language, arguments.strip(), text
+
+
+def read(page):
+    return list(blocks((ROOT / page).read_text(encoding="utf-8")))
 
 
 def test_the_figures_can_be_made(tmp_path):
@@ -36,6 +63,8 @@ def test_the_page_of_results_is_what_the_results_say():
     import make_page
 
     assert (folder / "README.md").read_text(encoding="utf-8") == make_page.page()
+    for name in make_page.TITLES:
+        assert (make_page.FRAGMENTS / f"{name}.md").read_text(encoding="utf-8") == make_page.fragment(name)
     assert {path.stem for path in folder.glob("*.json")} <= set(make_page.TITLES)
 
 
@@ -63,24 +92,118 @@ def test_the_verdicts_of_committed_results_are_those_of_the_scripts(path):
     assert not any("quick" in row["measured"] for row in data["claims"])
 
 
-def test_the_python_in_readme_runs():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code, check = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    exec(check, {"MyLayer": minidl.ReLU})
-    names = {}
-    exec(code, names)
-    assert names["history"].test_accuracy[-1] > 0.9
+@pytest.fixture
+def module(monkeypatch):
+    """Return an empty module, where pickle finds the classes of a page."""
+    monkeypatch.setitem(sys.modules, "page", types.ModuleType("page"))
+    return sys.modules["page"].__dict__
 
 
-@pytest.mark.parametrize("name", ["write_your_own_layer", "reliability"])
-def test_a_page_runs_and_prints_what_it_says(name, capsys, monkeypatch, tmp_path):
-    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```(python|text)\n(.*?)```", page, re.DOTALL)
-    monkeypatch.setitem(sys.modules, "page", types.ModuleType("page"))  # where pickle looks for the page's classes
-    for kind, text in blocks:
-        if kind == "python":
-            exec(text, sys.modules["page"].__dict__)
-        else:
+@pytest.mark.parametrize("page", PAGES)
+def test_no_block_of_code_is_left_out(page):
+    """Python is executed; shell is looked at; and there is nothing else but what is no code."""
+    for language, arguments, _ in read(page):
+        assert language in {"python", "sh", *NOT_CODE} or (language, arguments) in {
+            ("{code-block}", "none"),
+            ("{code-block}", "python"),  # the one for PyTorch, which has a test of its own
+        }, f"{page}: {language} {arguments}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(language == "python" for language, _, _ in read(page))])
+def test_the_python_of_a_page_runs_and_prints_what_it_says(page, module, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # files that a page writes are to go there
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    module["MyLayer"] = minidl.ReLU  # of README
+    for language, _, text in read(page):
+        if language == "python":
+            exec(compile(text, page, "exec"), module)
+        elif language == "text":
             assert capsys.readouterr().out == text
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_have_the_options_that_a_page_gives_them(page, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    for language, _, text in read(page):
+        lines = text.splitlines() if language == "sh" else []
+        for script, given in re.findall(r"python examples/(\w+)\.py(.*)", "\n".join(lines)):
+            with pytest.raises(SystemExit) as end:
+                importlib.import_module(script).main([*shlex.split(given, comments=True), "--help"])
+            if isinstance(end.value.code, str) and "install" in end.value.code:
+                pytest.skip(end.value.code)
+            assert end.value.code == 0
+            known = capsys.readouterr().out
+            assert all(option in known for option in re.findall(r"--[a-z-]+", given.split("#")[0]))
+
+
+def test_pytorch_does_the_same_step_as_the_page_says(module):
+    pytest.importorskip("torch")
+    for language, arguments, text in read("docs/pytorch.md"):
+        if (language, arguments) in {("python", ""), ("{code-block}", "python")}:
+            exec(text.removeprefix(":class: pytorch\n"), module)
+    np.testing.assert_allclose(module["torch_losses"], module["minidl_losses"], rtol=1e-5)
+    for theirs, name in zip(module["net"].parameters(), ("0.W", "0.b", "2.W", "2.b"), strict=True):
+        layer, ours = module["model"].layers[int(name[0])], name[2:]
+        np.testing.assert_allclose(theirs.detach().numpy().T, getattr(layer, ours), rtol=1e-4, atol=1e-6)
+
+
+def test_the_layers_of_the_page_take_less_than_forty_lines(module):
+    """From an empty file: the imports, the class, and the call that proves it."""
+    code = "\n".join(text for language, _, text in read("docs/write_your_own_layer.md") if language == "python")
+    imports = next(text for language, _, text in read("docs/write_your_own_layer.md") if language == "python")
+    classes = {node.name: ast.unparse(node) for node in ast.parse(code).body if isinstance(node, ast.ClassDef)}
+    for name, make in (("Tanh", "Tanh"), ("LeakyReLU", "LeakyReLU"), ("Gain", "lambda: Gain(4)")):
+        program = f"{imports}\n{classes[name]}\ncheck_layer({make})\n"
+        assert len(program.splitlines()) < 40
+        exec(program, module)
+
+
+SOURCES = sorted((ROOT / "minidl").rglob("*.py"), key=str)
+SHOWN = re.compile(r"\n\n((?: {4}.*\n?(?:\n(?= {4}))?)+)")
+
+
+def shown_in_docstrings(path):
+    """Yield what docstrings show as code: indented paragraphs that are Python and call something; no formulas."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            for block in SHOWN.findall(ast.get_docstring(node) or ""):
+                code = dedent(block).replace("…", "...")
+                try:
+                    tree = ast.parse(code)
+                except SyntaxError:
+                    continue
+                if any(isinstance(part, ast.Call | ast.Import | ast.ImportFrom) for part in ast.walk(tree)):
+                    yield code
+
+
+DOCSTRING_CODE = [
+    pytest.param(code, id=f"{path.stem}-{number}")
+    for path in SOURCES
+    for number, code in enumerate(shown_in_docstrings(path))
+]
+
+
+@pytest.mark.parametrize("code", DOCSTRING_CODE)
+def test_the_code_in_docstrings_runs(code, small_data):
+    train = minidl.Dataset(np.tile(small_data.x, (20, 1)), np.tile(small_data.labels, 20))
+    layers = minidl.Dense(5, 8), minidl.ReLU(), minidl.Dense(8, 8), minidl.ReLU(), minidl.Dense(8, 2)
+    model, optimizer = minidl.Sequential(*layers, minidl.LogSoftmax(), seed=0), minidl.SGD()
+
+    def fit(*given, **options):
+        """Train with what the docstring leaves out filled in."""
+        given = [argument for argument in given if argument is not ...] or [model, optimizer, train]
+        return minidl.fit(*given, given[-1], **({"epochs": 1, "batch_size": 100} | options))
+
+    names = vars(minidl) | vars(strategies) | {"given": hypothesis.given, "fit": fit, "check_layer": check_layer}
+    names |= {"minidl": minidl, "model": model, "optimizer": optimizer, "train": train, "MyLayer": minidl.ReLU}
+    names |= {"x": train.x, "position": np.ones(2), "gradient": lambda position: position}
+    exec(code, names)
+    for name in [name for name in names if name.startswith("test_")]:
+        names[name]()
+
+
+def test_docstrings_show_code_as_paragraphs():
+    """There are no lines of an interpreter's prompt, which nothing here would run."""
+    assert len(DOCSTRING_CODE) >= 8
+    assert not [path for path in SOURCES if ">>>" in path.read_text(encoding="utf-8")]

@@ -51,6 +51,14 @@ def test_readme_lists_the_modules_in_reading_order():
     assert listed == [*dict.fromkeys(READING_ORDER), "testing", "doctor"]
 
 
+def test_the_map_lists_the_modules_in_reading_order():
+    page = (PACKAGE.parent / "docs" / "start" / "map.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (\d+) \| \[(\w+)\]", page, re.MULTILINE)
+    assert listed == [
+        (str(number), name) for number, name in enumerate([*dict.fromkeys(READING_ORDER), "testing"], start=1)
+    ]
+
+
 def test_every_public_name_is_documented():
     for name in minidl.__all__:
         assert getattr(minidl, name).__doc__, name
@@ -59,6 +67,8 @@ def test_every_public_name_is_documented():
 def test_version_is_that_of_the_package():
     setup = (PACKAGE.parent / "setup.cfg").read_text(encoding="utf-8")
     assert f"version = {minidl.__version__}\n" in setup
+    assert f"\nversion: {minidl.__version__}\n" in (PACKAGE.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {minidl.__version__}" in (PACKAGE.parent / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_importing_brings_in_little_besides_numpy():

@@ -28,8 +28,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-6) -> 
 
         ∂f/∂x_i ≈ (f(x + h e_i) − f(x − h e_i)) / 2h
 
-    The error is of order h² from the curve of f, plus 1e-16 · |f| / h from rounding; near h = 1e-6, with values around
-    1, about ten digits are right.
+    The error is of order h² from the curve of f, plus 1e-16 · ``|f|`` / h from rounding; near h = 1e-6, with values
+    around 1, about ten digits are right.
 
     Args:
         f: maps an array like ``x`` to a number. It must not keep or change the array.

@@ -1,0 +1,120 @@
+"""How Sphinx makes the book of minidl from these pages.
+
+    .venv/bin/pip install -e '.[docs]' && .venv/bin/sphinx-build -W -n docs docs/_build/html
+
+The pages are Markdown (MyST), the reference comes from the docstrings, and formulas are drawn by a copy of MathJax that
+is installed with the other tools and becomes part of the book: nothing is loaded from a network, not even to read it.
+"""
+
+from importlib.util import find_spec
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+
+import minidl
+
+project = "minidl"
+author = "the minidl authors"
+copyright = author
+version = release = minidl.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx_design"]
+exclude_patterns = ["_build", "README.md", "experiments/_tables"]
+nitpicky = True
+
+myst_enable_extensions = ["dollarmath", "attrs_block", "deflist"]
+myst_heading_anchors = 3
+
+templates_path = ["_templates"]
+napoleon_numpy_docstring = False
+autodoc_member_order = "bysource"
+autodoc_default_options = {
+    "members": True,
+    "ignore-module-all": True,  # what a package imports from its modules stands on their pages
+    "exclude-members": "Generator",  # of numpy, whose methods are not ours to document
+}
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+default_role = "py:obj"  # `Dense` in a docstring is a link to it
+
+html_theme = "furo"
+html_title = "minidl"
+mathjax_folder = find_spec("sphinx-mathjax-offline").submodule_search_locations[0]
+html_static_path = ["_static", f"{mathjax_folder}/static/mathjax/tex-svg.js"]
+html_css_files = ["book.css"]
+html_show_sphinx = False
+html_copy_source = False
+mathjax_path = "tex-svg.js"  # one file, with its fonts
+mathjax3_config = {"options": {"enableMenu": False}}  # the menu would load more
+pygments_style, pygments_dark_style = "tango", "monokai"
+
+# What the signatures mention that others document. `None` and Python's own exceptions are known to Sphinx.
+nitpick_ignore_regex = [
+    ("py:.*", r"(numpy|np|pathlib|matplotlib|collections|typing|types|hypothesis|st)\..*"),
+    ("py:.*", "Any|Callable|Iterator|Mapping|ModuleType|NDArray|Axes|Path|SearchStrategy|DrawFn|TypeVar"),
+    ("py:exc", "TypeError, ValueError|ValueError, TypeError"),
+]
+
+
+ARRAY = "~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~typing.Any]]"
+
+
+def name_arrays(
+    _app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Call an array Array, as the source does, and not by all that this name stands for.
+
+    A default that dataclasses make anew each time is shown as `...`, which can be parsed.
+    """
+    link = "~minidl.backend.Array"
+    signature = signature and signature.replace(ARRAY, link).replace("<factory>", "...")
+    return signature, returned and returned.replace(ARRAY, link)
+
+
+def mark_blocks(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    """Mark formulas and code in a docstring as what they are: paragraphs that are indented more than the one above.
+
+    Of an attribute, napoleon would take what the first line has before a colon for its type; so begin with a colon.
+    """
+    if lines and what in ("attribute", "data", "property"):
+        lines[0] = f": {lines[0]}"
+    marked: list[str] = []
+    depth, block = 0, False  # indentation of the last paragraph that is text; whether we are in a block
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        begins = bool(line.strip()) and bool(marked) and not marked[-1].strip()
+        if begins and indent > depth and not block:
+            marked += [" " * depth + "::", ""]
+            block = True
+        elif line.strip() and indent <= depth:
+            block = False
+        if line.strip() and not block:
+            depth = indent
+        marked.append(line)
+    lines[:] = marked
+
+
+def find_elsewhere(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
+) -> nodes.reference | None:
+    """Find `minidl.Dense`, which is documented as minidl.layers.Dense, and what a module imports from another."""
+    if node["refdomain"] != "py":
+        return None
+    found = env.domains.python_domain.find_obj(env, "", "", node["reftarget"].removeprefix("minidl."), None, 1)
+    if len(found) != 1:
+        return None
+    name, entry = found[0]
+    return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what is defined here."""
+    app.connect("autodoc-process-signature", name_arrays)
+    app.connect("autodoc-process-docstring", mark_blocks, priority=400)  # before napoleon reads the sections
+    app.connect("missing-reference", find_elsewhere)
