@@ -222,8 +222,11 @@ def keskar_f1(seed: int, backend: str, width: int) -> minidl.Sequential:
 def sharpness(model: minidl.Sequential, data: minidl.Dataset, radius: float) -> float:
     """Return how much the loss f can rise in a small box around the weights x, in per cent of 1 + f.
 
-    100 (max f(x + z) − f(x)) / (1 + f(x)) over |z_i| ≤ ε (|x_i| + 1), searched by ten iterations of L-BFGS-B. Its own
-    tolerances, to which a gradient of 10⁻⁵ is none, would end the search at the bottom of a valley before it has begun.
+    100 (max f(x + z) − f(x)) / (1 + f(x)) over |z_i| ≤ ε (|x_i| + 1), searched by ten iterations of L-BFGS-B.
+
+    Its first step is as long as the gradient, and where the loss curves upwards it never learns to take longer ones: at
+    the bottom of a valley it would not leave its start. So the box is searched in units of its sides, u from −1 to 1,
+    and f is multiplied by what makes the first step lead to its walls.
 
     Source: Keskar et al. 2017, metric 2.1, in the full space.
     """
@@ -231,17 +234,22 @@ def sharpness(model: minidl.Sequential, data: minidl.Dataset, radius: float) -> 
     x = minidl.to_numpy(start).astype("float64")
     box = radius * (np.abs(x) + 1)
 
-    def fall(z: Array) -> tuple[float, Any]:
-        model.params[...] = minidl.array_module(start).asarray(z, dtype=start.dtype)
+    def fall(u: Array) -> tuple[float, Array]:
+        model.params[...] = minidl.array_module(start).asarray(x + box * u, dtype=start.dtype)
         slope = -minidl.to_numpy(batch_gradient(model, *data)).astype("float64")
-        return -loss_as_in_training(model, *data), slope
+        return -loss_as_in_training(model, *data), box * slope
 
-    lowest, _ = fall(x)
+    lowest, slope = fall(np.zeros_like(x))
+    scale = np.sqrt(x.size) / max(norm(slope), 1e-30)
+
+    def scaled(u: Array) -> tuple[float, Array]:
+        value, slope = fall(u)
+        return scale * value, scale * slope
+
     to_the_end: Any = {"maxiter": 10, "gtol": 0.0, "ftol": 0.0}
-    bounds = Bounds(x - box, x + box)
-    best = minimize(fall, x, jac=True, method="L-BFGS-B", bounds=bounds, options=to_the_end).fun
+    best = minimize(scaled, np.zeros_like(x), jac=True, method="L-BFGS-B", bounds=Bounds(-1.0, 1.0), options=to_the_end)
     model.params[...] = start
-    return float(100 * (lowest - best) / (1 - lowest))
+    return float(100 * (lowest - best.fun / scale) / (1 - lowest))
 
 
 def loss_as_in_training(model: minidl.Sequential, x: Array, labels: Array) -> float:
