@@ -2,6 +2,7 @@ import gzip
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from conftest import small_model
 from test_datasets import images_and_labels, write_set
 
 import minidl
-from minidl import checks, datasets
+from minidl import checks
 
 
 def write_npy(folder, data, test=None):
@@ -96,7 +97,7 @@ def test_converted_data_is_loaded_data(tmp_path, monkeypatch, dtype, pack, end):
 
 
 def test_converted_mnist_is_mnist_bit_for_bit(tmp_path, mnist):
-    minidl.convert_idx(datasets.files("minidl") / "data" / "mnist", tmp_path)
+    minidl.convert_idx(Path(minidl.__file__).parent / "data" / "mnist", tmp_path)
     for found, expected in zip(minidl.load_npy(tmp_path), mnist, strict=True):
         np.testing.assert_array_equal(found.x, expected.x)
         np.testing.assert_array_equal(found.labels, expected.labels)
