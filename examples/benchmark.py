@@ -76,11 +76,11 @@ COLOURS = {
 }
 FULL = {
     "threads": 2,
-    "rounds": 21,
+    "rounds": 15,
     "round_seconds": 0.5,
     "contestants": list(CPU),
     "batch_sizes": [64, 256, 1024],
-    "curve_rounds": 7,
+    "curve_rounds": 5,
     "curve_batch_sizes": [1, 4, 16, 64, 256, 1024, 4096],
     "curve_widths": [64, 128, 256, 512, 1024, 2048, 4096],
     "curve_samples": [1024, 4096, 16_384, 60_000],
@@ -561,7 +561,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     """Read the command line, or ``given`` in its place."""
     parser = argparse.ArgumentParser(description="Time a training step against other libraries and its products.")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="for each library (2)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each contestant (21; quick: 3)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each contestant (15; quick: 3)")
     parser.add_argument(
         "--contestants", nargs="+", metavar="NAME", help="the floor and whom to compare with it, in this order (all)"
     )
