@@ -217,7 +217,8 @@ def conduct(
     figure = results.path.with_suffix(".png")
     draw(results, figure)
     print_claims(claims)
-    if len({run["seed"] for run in results.runs}) == 1:
+    decided = any(row["verdict"] in (REPRODUCED, NOT_REPRODUCED) for row in claims)
+    if decided and len({run["seed"] for run in results.runs}) == 1:
         print("This is one seed: what the table calls better or worse may be so by chance.")
     print(f"Figure and numbers are in {figure} and {results.path}.")
 
