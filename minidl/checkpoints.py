@@ -12,6 +12,7 @@ import warnings
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from math import isfinite
+from numbers import Integral
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any, Self
@@ -98,11 +99,17 @@ class Checkpoint:
             ValueError: it is damaged, or of another training; nothing has been changed.
             OSError: it cannot be read, or written.
         """
-        state_of(self.training.rng)  # refuses generators that cannot be saved
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"checkpoint: there is no folder {self.path.parent}")
         if self.path.exists():
             if not resume:
                 raise FileExistsError(f"checkpoint: {self.path} exists; go on from it with resume=True, or remove it")
             load_training(self.path, self.training, self.plan)
+        elif self.training.early_stopping is not None:
+            self.training.early_stopping.begin()
+        self.training.optimizer.prepare(self.training.model.params, self.training.model.grads)
+        for leftover in self.path.parent.glob(f".{self.path.name}.*.partial"):  # of a process that was killed
+            leftover.unlink(missing_ok=True)
         save_training(self.path, self.training, self.plan)
 
     def after_update(self) -> None:
@@ -122,7 +129,7 @@ class Checkpoint:
         """Save. A full disk is no reason to lose what is in memory: warn, and go on."""
         try:
             save_training(self.path, self.training, self.plan)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # not written, or not as it should be
             message = f"the checkpoint {self.path} could not be written, and is still that of an earlier time: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=4)
 
@@ -138,7 +145,8 @@ class Checkpoint:
         """From here on, let signals wait. Only a program's main thread can see to that."""
         self._handlers = {}
         if current_thread() is main_thread():
-            self._handlers = {kind: signal.signal(kind, self._note) for kind in (signal.SIGINT, signal.SIGTERM)}
+            kinds = [kind for kind in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(kind) != signal.SIG_IGN]
+            self._handlers = {kind: signal.signal(kind, self._note) for kind in kinds}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,7 +160,7 @@ class Checkpoint:
         self._signal = kind
 
 
-def plan_of(optimizer: Optimizer, labels: Array, batch_size: Any, lr: Any, early_stopping: Any) -> Metadata:
+def plan_of(optimizer: Optimizer, labels: Array, batch_size: Any, lr: Any, early_stopping: Any, seed: Any) -> Metadata:
     """Return what must be the same when a training goes on, as far as it can be compared.
 
     Of the samples these are their number and a checksum of their labels; of a schedule, that it is one.
@@ -162,6 +170,7 @@ def plan_of(optimizer: Optimizer, labels: Array, batch_size: Any, lr: Any, early
     plan |= {arg.name: getattr(optimizer, arg.name) for arg in fields(optimizer) if "check" in arg.metadata}
     plan |= {"batch_size": "a schedule" if callable(batch_size) else int(batch_size)}
     plan |= {"lr": plan["lr"] if lr is None else "a schedule" if callable(lr) else float(lr)}
+    plan |= {"seed": int(seed) if isinstance(seed, Integral) else None}
     names = ("patience", "min_improvement", "column")
     return plan | {"early_stopping": early_stopping and [getattr(early_stopping, name) for name in names]}
 
@@ -188,17 +197,21 @@ def save_training(path: str | Path, training: Training, plan: Metadata | None = 
 
 
 def load_training(path: str | Path, training: Training, plan: Metadata | None = None) -> None:
-    """Put a checkpoint into ``training``, whose optimiser must be prepared; arguments as for `save_training`.
+    """Put a checkpoint into ``training``; arguments as for `save_training`.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is no checkpoint, damaged, or of another training; nothing has been changed.
     """
     metadata, arrays = read_archive(Path(path))
+    optimizer = training.optimizer
+    fresh = not optimizer.state
     try:
-        model = metadata["model"]
+        if "training" not in metadata:
+            raise ValueError("expected a checkpoint, got a model alone")
+        model, state = metadata["model"], metadata["training"]
         check_fit(training.model, model, arrays)
-        state = metadata["training"]
+        optimizer.prepare(training.model.params, training.model.grads)
         for name, mine in (plan or {}).items():
             if metadata["plan"][name] != mine:
                 raise ValueError(f"{name}: the checkpoint was made with {metadata['plan'][name]!r:.40}, got {mine!r}")
@@ -212,6 +225,8 @@ def load_training(path: str | Path, training: Training, plan: Metadata | None = 
         if type(best_epoch) is not int or not isfinite(least):
             raise ValueError(f"best: expected an epoch and a finite number, got {best_epoch!r:.40} and {least!r:.40}")
     except DAMAGED as error:
+        if fresh:
+            optimizer.state = {}  # as it was
         raise ValueError(f"{path}: {error if isinstance(error, ValueError) else repr(error)}") from error
 
     restore(training.model, model, arrays)
@@ -219,11 +234,13 @@ def load_training(path: str | Path, training: Training, plan: Metadata | None = 
     training.history, training.epoch_start = history, epoch_start
     for name in ("epoch", "seen", "updates", "seconds", "stopped"):
         setattr(training, name, state[name])
-    training.optimizer.t, training.optimizer.lr = state["t"], state["lr"]
-    for name, vector in training.optimizer.state.items():
+    optimizer.t, optimizer.lr = state["t"], state["lr"]
+    for name, vector in optimizer.state.items():
         vector[...] = convert(arrays[f"optimizer.{name}"], like=vector)
-    if training.early_stopping is not None and best_epoch:
-        stopping = training.early_stopping
+    stopping = training.early_stopping
+    if stopping is not None:
+        stopping.begin()
+    if stopping is not None and best_epoch:
         stopping.best, stopping.best_epoch, stopping.least = deepcopy(training.model), best_epoch, least
         restore(stopping.best, model, arrays, "best.")
 

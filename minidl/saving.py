@@ -213,7 +213,8 @@ def write_safely(path: Path, data: bytes, verify: Any) -> None:
     The new one is written beside it, forced to the disk, read again with ``verify``, and takes the place of the old one
     in a single step.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    path = Path(os.path.realpath(path))  # what a link leads to, and not the link
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # a second process writes beside, not into it
     try:
         with partial.open("wb") as file:
             file.write(data)

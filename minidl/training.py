@@ -30,6 +30,7 @@ from minidl.layers import Layer
 from minidl.losses import NLLLoss
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
+from minidl.saving import state_of
 from minidl.schedules import Schedule, constant
 
 Augmentation: TypeAlias = Callable[[Array, Generator], Array]
@@ -82,7 +83,8 @@ def fit(
             previous checkpoint is replaced only when the new one is complete and verified.
         checkpoint_every: updates between two checkpoints; None for one after each epoch.
         resume: go on from the checkpoint, if there is one, as if training had never stopped. All other arguments must
-            be the same as before, but for ``epochs``, which may have grown.
+            be the same as before, but for ``epochs``, which may have grown. What early stopping or ``after_epoch`` has
+            ended stays ended.
         debug: look for NaN and infinity in every layer's output and gradients and in the parameters, and name the
             first place where one appears; slower. It takes the place of the model's own ``watch`` meanwhile.
         progress: show a progress bar: always, never, or, by default, where the output is a terminal.
@@ -112,19 +114,20 @@ def fit(
     function_or_none("after_epoch", after_epoch)
     rng = generator("seed", seed)
     total = _check_plan(model, epochs, n, batch_size, schedule)
-    optimizer.prepare(model.params, model.grads)
     if early_stopping is not None:
         instance("early_stopping", early_stopping, EarlyStopping)
-        early_stopping.begin()
     training = Training(model, optimizer, rng, early_stopping)
     saver = None
-    if flag("resume", resume) and checkpoint is None:
-        raise ValueError("resume: expected a checkpoint to go on from, got none")
     if checkpoint is not None:
         every = None if checkpoint_every is None else positive_int("checkpoint_every", checkpoint_every)
-        plan = plan_of(optimizer, train.labels, batch_size, lr, early_stopping)
-        saver = Checkpoint(Path(checkpoint), every, training, plan)
-        saver.begin(resume)
+        plan = plan_of(optimizer, train.labels, batch_size, lr, early_stopping, seed)
+        saver = Checkpoint(_checkpoint_path(checkpoint, rng), every, training, plan)
+        saver.begin(flag("resume", resume))
+    elif resume or checkpoint_every is not None:
+        raise ValueError("resume, checkpoint_every: expected a checkpoint as well, got none")
+    elif early_stopping is not None:
+        early_stopping.begin()
+    optimizer.prepare(model.params, model.grads)
 
     loss, history = NLLLoss(), training.history
     read_every = 1 if on_host(model.params) else 100  # reading a loss makes a GPU stop until it is computed
@@ -252,8 +255,8 @@ def _measure(
     model, time = training.model, training.epoch - 1
     train_loss, train_accuracy = evaluate(model, train)
     test_loss, test_accuracy = evaluate(model, test)
-    _require_finite(train_loss, training, training.updates)
-    _require_finite(test_loss, training, training.updates)
+    _require_finite(train_loss, training, training.updates, "loss of the training set")
+    _require_finite(test_loss, training, training.updates, "loss of the test set")
     training.history.append(
         epoch=training.epoch,
         updates=training.updates,
@@ -326,12 +329,27 @@ def _check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedu
     return updates if changing else updates * epochs
 
 
-def _require_finite(value: float, training: Training, update: int) -> None:
+def _checkpoint_path(checkpoint: str | Path, rng: Generator) -> Path:
+    """Return where checkpoints go, or refuse what cannot be one, and a generator that cannot be saved."""
+    if not isinstance(checkpoint, str | Path):
+        raise TypeError(f"checkpoint: expected a path, got {checkpoint!r}")
+    path = Path(checkpoint)
+    if not path.name or "\0" in path.name or path.suffix == ".safetensors":
+        raise ValueError(f"checkpoint: expected the name of a file, .npz by custom, got {str(checkpoint)!r}")
+    try:
+        state_of(rng)
+    except ValueError as error:
+        raise ValueError(f"seed: {error}") from None
+    return path.absolute()  # wherever the program goes
+
+
+def _require_finite(value: float, training: Training, update: int, what: str = "loss") -> None:
     if not isfinite(value):
         lr = training.optimizer.lr
         raise DivergedError(
-            f"the loss became {value} in epoch {training.epoch}, at update {update}, with learning rate {lr:g}; try a "
-            f"smaller one, such as {lr / 10:g}, or check that the inputs are standardised; debug=True names the layer",
+            f"the {what} became {value} in epoch {training.epoch}, at update {update}, with learning rate {lr:g}; "
+            f"try a smaller one, such as {lr / 10:g}, or check that the inputs are standardised; "
+            "debug=True names the layer",
             training.history,
         )
 

@@ -135,6 +135,53 @@ def test_the_model_of_a_checkpoint_loads_alone(tmp_path):
     assert (minidl.load(tmp_path / "run.npz").params == model.params).all()
 
 
+def test_a_refusal_changes_neither_optimizer_nor_early_stopping(tmp_path):
+    train(minidl.SGD, epochs=1, checkpoint=tmp_path / "run.npz")
+    minidl.save(full_model(), tmp_path / "model.npz")
+    optimizer, stopping = minidl.Adam(), minidl.EarlyStopping(patience=2, column="test_accuracy")
+    minidl.fit(full_model(), minidl.SGD(), DATA, DATA, epochs=2, batch_size=10, early_stopping=stopping)
+    before = stopping.best_epoch, stopping.least, stopping.best
+    for name, resume, error in (
+        ("run", False, FileExistsError),
+        ("run", True, ValueError),
+        ("model", True, ValueError),
+    ):
+        options = {"checkpoint": tmp_path / f"{name}.npz", "resume": resume, "early_stopping": stopping}
+        with pytest.raises(error, match=f"{name}.npz"):
+            minidl.fit(full_model(), optimizer, DATA, DATA, epochs=2, batch_size=10, **options)
+        assert (optimizer.state, optimizer.t) == ({}, 0)
+        assert (stopping.best_epoch, stopping.least, stopping.best) == before
+
+
+def test_the_file_stays_where_it_was_meant(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    train(checkpoint="run.npz", after_epoch=lambda model, history: os.chdir(tmp_path / "elsewhere"))
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["run.npz"]
+
+
+def test_what_a_killed_process_left_is_swept_away(tmp_path):
+    (tmp_path / ".run.npz.1.partial").write_bytes(b"half")
+    train(checkpoint=tmp_path / "run.npz", epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
+    noise = jitter()
+
+    def augment(x, rng):
+        os.kill(os.getpid(), signal.SIGINT)
+        return noise(x, rng)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert train(checkpoint=tmp_path / "run.npz", augment=augment) == train()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("every", [None, 1000])
 def test_a_signal_ends_the_update_saves_and_says_how_to_go_on(tmp_path, capsys, kind, code, every):
@@ -192,7 +239,7 @@ def test_a_disk_that_is_full_for_a_while_costs_a_warning(tmp_path):
 
     def augment(x, rng):
         if next(calls) == 5:
-            (tmp_path / ".run.npz.partial").symlink_to("/dev/full")
+            (tmp_path / f".run.npz.{os.getpid()}.partial").symlink_to("/dev/full")
         return noise(x, rng)
 
     with pytest.warns(
@@ -229,6 +276,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path):
         ({"batch_size": 7}, "batch_size: the checkpoint was made with 'a schedule', got 7"),
         ({"lr": 0.1}, "lr: the checkpoint was made with 'a schedule', got 0.1"),
         ({"early_stopping": None}, "early_stopping: the checkpoint was made with"),
+        ({"seed": 4}, "seed: the checkpoint was made with 3, got 4"),
     ],
 )
 def test_another_training_does_not_go_on(tmp_path, options, message):
@@ -289,32 +337,43 @@ def test_a_checkpoint_that_cannot_be_is_refused_and_nothing_changed(tmp_path, da
 
     path, model, optimizer = tmp_path / "run.npz", full_model(), minidl.Adam()
     train(checkpoint=path, epochs=1)
-    rewritten(path, damage)
-    before = model.params.tobytes()
-    with pytest.raises(ValueError, match=r"run\.npz: "):
+
+    def go_on():
         minidl.fit(
             model,
             optimizer,
             DATA,
             DATA,
-            epochs=4,
+            epochs=1,
             batch_size=minidl.piecewise({0: 13, 1: 20}),
             lr=minidl.constant(0.1),
             early_stopping=minidl.EarlyStopping(patience=2, column="test_accuracy"),
             checkpoint=path,
             resume=True,
+            seed=3,
         )
-    assert (model.params.tobytes(), optimizer.t) == (before, 0)
-    assert not optimizer.state["m"].any()
+
+    rewritten(path, damage)
+    before = model.params.tobytes()
+    with pytest.raises(ValueError, match=r"run\.npz: "):
+        go_on()
+    assert (model.params.tobytes(), optimizer.t, optimizer.state) == (before, 0, {})
+    path.unlink()
+    train(checkpoint=path, epochs=1)
+    go_on()  # and it was the damage that was refused
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"resume": True, "checkpoint": None}, ValueError, "resume: expected a checkpoint"),
+        ({"resume": True, "checkpoint": None}, ValueError, "resume, checkpoint_every: expected a checkpoint"),
+        ({"checkpoint_every": 5, "checkpoint": None}, ValueError, "resume, checkpoint_every: expected a checkpoint"),
+        ({"checkpoint": 3}, TypeError, "checkpoint: expected a path, got 3"),
+        ({"checkpoint": ""}, ValueError, "checkpoint: expected the name of a file"),
+        ({"checkpoint": "run.safetensors"}, ValueError, "checkpoint: expected the name of a file"),
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every: expected at least 1, got 0"),
         ({"resume": 1}, TypeError, "resume: expected True or False, got 1"),
-        ({"seed": np.random.Generator(np.random.MT19937(0))}, ValueError, r"default_rng \(PCG64\)"),
+        ({"seed": np.random.Generator(np.random.MT19937(0))}, ValueError, r"^seed: .*default_rng \(PCG64\)"),
     ],
 )
 def test_bad_arguments(tmp_path, options, error, message):
@@ -326,7 +385,6 @@ def test_bad_arguments(tmp_path, options, error, message):
 def test_a_loop_of_ones_own(tmp_path):
     def run(path, stop_after=None):
         model, optimizer, loss = small_model(), minidl.Momentum(), minidl.NLLLoss()
-        optimizer.prepare(model.params, model.grads)
         training = minidl.Training(model, optimizer, np.random.default_rng(0))
         if path.exists():
             minidl.load_training(path, training, {"loop": 1})
@@ -375,8 +433,10 @@ KILLING = """
             os._exit(0)
         time.sleep(random.uniform(0, patience))
         os.kill(child, signal.SIGKILL)  # without effect on one that has ended
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == 0:
             break
+        assert code == -signal.SIGKILL, "the training failed by itself"
         kills += 1
         minidl.load(path) if os.path.exists(path) else None  # at every moment a whole file
         patience = 0.03 if kills < int(sys.argv[3]) else 30

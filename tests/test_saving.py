@@ -271,10 +271,18 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
     path = tmp_path / "model.npz"
     minidl.save(a_model(), path)
     before = path.read_bytes()
-    (tmp_path / ".model.npz.partial").symlink_to("/dev/full")
+    (tmp_path / f".model.npz.{os.getpid()}.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         minidl.save(used(a_model()), path)
     assert path.read_bytes() == before
+
+
+def test_a_link_stays_a_link(tmp_path):
+    minidl.save(a_model(), tmp_path / "model.npz")
+    (tmp_path / "link.npz").symlink_to(tmp_path / "model.npz")
+    minidl.save(used(a_model()), tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert state(minidl.load(tmp_path / "model.npz")) == state(used(a_model()))
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="the superuser may write anywhere")
