@@ -5,8 +5,6 @@ Its format, IDX, is as simple as a format can be: a few bytes that give the type
 data sets imitate MNIST down to the names of its four files, and load the same way.
 """
 
-import gzip
-import hashlib
 import math
 import struct
 import zlib
@@ -191,6 +189,9 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
         FileNotFoundError: there is no such file.
         ValueError: the file is no IDX file, is shorter or longer than it says, or fails its checksum.
     """
+    import gzip  # here, because importing minidl should cost little
+    from hashlib import sha256 as digest_of
+
     path = Path(path)
     size = path.stat().st_size
     with path.open("rb") as raw:
@@ -205,7 +206,7 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path}: damaged gzip file: {error}") from error
     if sha256 is not None:
-        digest = hashlib.sha256(header)
+        digest = digest_of(header)
         digest.update(data)
         if digest.hexdigest() != sha256.lower():
             raise ValueError(f"{path}: damaged: expected SHA-256 {sha256}, got {digest.hexdigest()}")

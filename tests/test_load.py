@@ -2,6 +2,9 @@
 
 import gc
 import os
+import platform
+import subprocess
+import sys
 import tracemalloc
 import warnings
 import weakref
@@ -117,3 +120,37 @@ def test_extreme_logits_give_finite_losses_and_gradients(largest):
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
     np.testing.assert_allclose(gradient, [[1 / 3, -1 / 3, 0], [-2 / 9, 1 / 9, 1 / 9], [0, 0, 0]], atol=1e-7)
+
+
+STEPS_AT_BATCH_1024 = """
+import resource
+import numpy as np
+import minidl
+
+dense = minidl.Dense(784, 1024), minidl.Dense(1024, 1024), minidl.Dense(1024, 10)
+model = minidl.Sequential(dense[0], minidl.ReLU(), dense[1], minidl.ReLU(), dense[2], minidl.LogSoftmax(), seed=0)
+loss, optimizer = minidl.NLLLoss(), minidl.SGD(0.01)
+x, labels = np.ones((1024, 784), "float32"), np.zeros(1024, int)
+
+def step():
+    loss.forward(model.forward(x, training=True), labels)
+    model.backward(loss.backward())
+    optimizer.step(model.params, model.grads)
+
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory by other rules")
+def test_steps_do_not_fetch_their_memory_from_the_system_anew():
+    """Activations of 4 MB are a thousand pages each; a new process, since this one may have freed large arrays."""
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
+    found = subprocess.run(
+        [sys.executable, "-c", STEPS_AT_BATCH_1024], env=variables, check=True, capture_output=True, text=True
+    )
+    assert int(found.stdout) < 1000  # thousands in every step, if the memory is given back
