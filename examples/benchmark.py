@@ -10,9 +10,10 @@ doing it. In the third, which parts of a step are bound by arithmetic, which by 
 have; `docs/speed.md` explains it.
 
 The contestants of a run do the same work by turns, a round each, in another order every other round; each is a process
-of its own that waits while others work. A ratio is that of the medians over the rounds. Its spread, the quartiles of
-the ratios of single rounds, tells how far to trust it: other programs on the machine make it wide. Compare nothing
-between two machines, or between two runs of this script.
+of its own that waits while others work. All are started several times, since where in memory a process happens to put
+its arrays can make it fast or slow for as long as it lives. A ratio is that of the medians over all rounds. Its spread,
+the quartiles of the ratios of single rounds, tells how far to trust it: other programs on the machine make it wide.
+Compare nothing between two machines, or between two runs of this script.
 
     python examples/benchmark.py                      # whatever is installed takes part
     python examples/benchmark.py --quick              # a taste in less than a minute: minidl and the floor
@@ -76,7 +77,8 @@ COLOURS = {
 }
 FULL = {
     "threads": 2,
-    "rounds": 15,
+    "starts": 3,
+    "rounds": 5,
     "round_seconds": 0.5,
     "contestants": list(CPU),
     "batch_sizes": [64, 256, 1024],
@@ -87,6 +89,7 @@ FULL = {
     "train_size": 60_000,
 }
 QUICK = FULL | {
+    "starts": 1,
     "rounds": 3,
     "round_seconds": 0.05,
     "contestants": ["floor", "minidl"],
@@ -136,6 +139,7 @@ def plan(settings: Settings) -> list[Run]:
     }
     curve: dict[str, Any] = {
         "contestants": [name for name in contestants if name.split()[-1] not in ("fused", "compiled", "TF32", "graph")],
+        "starts": 1,
         "rounds": settings["curve_rounds"],
     }
     for size in settings["curve_batch_sizes"]:
@@ -151,12 +155,13 @@ def plan(settings: Settings) -> list[Run]:
     others = [name for name in contestants if name in ("floor", "minidl", "PyTorch")]
     planned["evaluate"] = {"kind": "evaluate", "contestants": others}
     alone = {"contestants": ["minidl"]}
-    planned["chapter 37"] = {"kind": "chapter37", "samples": settings["train_size"], "rounds": 0, "steps": 1, **alone}
+    once = {"starts": 1, **alone}
+    planned["chapter 37"] = {"kind": "chapter37", "samples": settings["train_size"], "rounds": 0, "steps": 1, **once}
     planned["load MNIST"] = {"kind": "load", "steps": 1, **alone}
     if settings["backend"] == "numpy":  # a GPU goes on working while the clock is read
         for optimizer in OPTIMIZERS:
             for size in sizes:
-                parts = {"kind": "parts", "rounds": 1, "steps": 10 * settings["rounds"], **alone}
+                parts = {"kind": "parts", "rounds": 1, "steps": 30 * settings["rounds"], **once}
                 planned[f"parts, {optimizer}, batch {size}"] = {"optimizer": optimizer, "batch_size": size, **parts}
     runs = [Run(name, 0, race, arguments) for name, arguments in planned.items()]
     return [*runs, Run("import", 0, imports, {})]
@@ -166,6 +171,7 @@ def race(
     settings: Settings,
     seed: int,
     contestants: list[str] | None = None,
+    starts: int | None = None,
     rounds: int | None = None,
     steps: int | None = None,
     **task: Any,
@@ -176,7 +182,8 @@ def race(
         settings: of the experiment.
         seed: for weights and orders.
         contestants: who takes part; None for all.
-        rounds: how many each has; None for as many as the settings say.
+        starts: how many times all are started; None for as many as the settings say.
+        rounds: how many each has every time; None likewise.
         steps: in a round; None for as many as take the first contestant so long as the settings say.
         task: the fields of `contestants.Task` that are not those of chapter 37.
 
@@ -184,25 +191,37 @@ def race(
         Steps in a round; for each contestant the seconds of a step in each round, its peak memory, and what else it
         found; and why others are missing.
     """
-    names = settings["contestants"] if contestants is None else contestants
     fixed = {"data": data_folder(), "threads": settings["threads"], "backend": settings["backend"], "seed": seed}
+    tasks = [
+        Task(name, **({"kind": "train"} | fixed | task))
+        for name in (settings["contestants"] if contestants is None else contestants)
+    ]
+    found: dict[str, Any] = {"steps": steps, "seconds_per_step": {}, "peak_bytes": {}, "details": {}, "missing": {}}
+    for _ in range(settings["starts"] if starts is None else starts):
+        take_turns(tasks, settings["rounds"] if rounds is None else rounds, settings["round_seconds"], found)
+    return found
+
+
+def take_turns(tasks: list[Task], rounds: int, round_seconds: float, found: dict[str, Any]) -> None:
+    """Start all contestants, let each have its rounds, and add what comes of it to what `race` has found."""
     with ExitStack() as at_the_end:
-        workers = {
-            name: at_the_end.enter_context(Worker(Task(name, **({"kind": "train"} | fixed | task)))) for name in names
-        }
-        answers = {name: worker.answer() for name, worker in workers.items()}
-        missing = {name: answer["missing"] for name, answer in answers.items() if "missing" in answer}
-        present = [name for name in names if name not in missing]
-        seconds: dict[str, list[float]] = {name: [] for name in present}
-        if steps is None and present:
-            steps = max(1, round(settings["round_seconds"] / (workers[present[0]].ask(steps=1)["seconds"])))
-        for number in range(settings["rounds"] if rounds is None else rounds):
+        workers = {task.contestant: at_the_end.enter_context(Worker(task)) for task in tasks}
+        for name, answer in [(name, worker.answer()) for name, worker in workers.items()]:
+            if "missing" in answer:
+                found["missing"][name] = answer["missing"]
+        present = [name for name in workers if name not in found["missing"]]
+        if found["steps"] is None and present:
+            found["steps"] = max(1, round(round_seconds / workers[present[0]].ask(steps=1)["seconds"]))
+        steps = found["steps"]
+        for number in range(rounds):
             for name in present[:: -1 if number % 2 else 1]:
-                answers[name] = workers[name].ask(steps=steps)
-                seconds[name].append(answers[name].pop("seconds") / (steps or 1))
-        peaks = {name: workers[name].ask(end=True)["peak_bytes"] for name in present}
-    details = {name: answers[name] for name in present if "parts" in answers[name]}
-    return {"steps": steps, "seconds_per_step": seconds, "peak_bytes": peaks, "details": details, "missing": missing}
+                answer = workers[name].ask(steps=steps)
+                found["seconds_per_step"].setdefault(name, []).append(answer.pop("seconds") / steps)
+                if answer:
+                    found["details"][name] = answer
+        for name in present:
+            peak = workers[name].ask(end=True)["peak_bytes"]
+            found["peak_bytes"][name] = max(peak, found["peak_bytes"].get(name, 0))
 
 
 class Worker:
@@ -268,7 +287,7 @@ def imports(settings: Settings, seed: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"numpy": [], "minidl": []}
     with TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
-        for _ in range(1 + settings["rounds"]):
+        for _ in range(1 + settings["starts"] * settings["rounds"]):
             for module, times in seconds.items():
                 code = f"from time import perf_counter as t; a = t(); import {module}; print(t() - a)"
                 times.append(float(subprocess.check_output([sys.executable, "-c", code], env=environment)))
@@ -561,7 +580,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     """Read the command line, or ``given`` in its place."""
     parser = argparse.ArgumentParser(description="Time a training step against other libraries and its products.")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="for each library (2)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each contestant (15; quick: 3)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each contestant whenever it is started (5; quick: 3)")
     parser.add_argument(
         "--contestants", nargs="+", metavar="NAME", help="the floor and whom to compare with it, in this order (all)"
     )
