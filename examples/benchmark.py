@@ -492,7 +492,7 @@ def parts_of_step(batch: int, optimizer: str, width: int = 1024) -> dict[str, Pa
     parts["logsoftmax5 forward"] = Part(5 * scores, 4 * 8 * scores)
     parts["loss"] = Part(scores, 4 * scores)
     parts["logsoftmax5 backward"] = Part(4 * scores, 4 * 7 * scores)
-    operations, vectors = {"SGD": (2, 3), "Adam": (14, 7)}[optimizer]  # g once, w twice; m and v twice each
+    operations, vectors = {"SGD": (2, 3), "Adam": (12, 7)}[optimizer]  # g once, w twice; m and v twice each
     parts["update"] = Part(operations * parameters, 4 * vectors * parameters)
     return parts
 
@@ -580,7 +580,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     """Read the command line, or ``given`` in its place."""
     parser = argparse.ArgumentParser(description="Time a training step against other libraries and its products.")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="for each library (2)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each contestant whenever it is started (5; quick: 3)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each contestant at each start (5; quick: 3)")
     parser.add_argument(
         "--contestants", nargs="+", metavar="NAME", help="the floor and whom to compare with it, in this order (all)"
     )

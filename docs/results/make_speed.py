@@ -67,6 +67,8 @@ def facts(results: Results) -> dict[str, str]:
         "dense_64": share(results, "SGD", 64, "dense"),
         "dense_1024": share(results, "SGD", 1024, "dense"),
         "adam_64": share(results, "Adam", 64, "update"),
+        "update_alone": milliseconds(results, "update, SGD", "minidl"),
+        "update_in_step": f"{1000 * measured_parts(results, 'SGD', 64)['update']:.2f}",
         "adam_1024": share(results, "Adam", 1024, "update"),
         "steps_head": missing(results),
         "steps": steps_table(results),
