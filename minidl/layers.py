@@ -231,7 +231,7 @@ class ReLU(Layer):
         """Compute y = max(x, 0)."""
         xp = array_module(x)
         # With a row of zeros, NumPy's maximum takes half as long as with the number 0.
-        y: Array = xp.maximum(x, xp.zeros(x.shape[1:], x.dtype))
+        y: Array = xp.maximum(x, xp.zeros_like(x[:1]))
         if training:
             self.remember(y, y)  # y > 0 exactly where x > 0, and a Dense layer after this one keeps y anyway
         return y
