@@ -11,9 +11,9 @@ have; `docs/speed.md` explains it.
 
 The contestants of a run do the same work by turns, a round each, in another order every other round; each is a process
 of its own that waits while others work. All are started several times, since where in memory a process happens to put
-its arrays can make it fast or slow for as long as it lives. A ratio is that of the medians over all rounds. Its spread,
-the quartiles of the ratios of single rounds, tells how far to trust it: other programs on the machine make it wide.
-Compare nothing between two machines, or between two runs of this script.
+its arrays can make it fast or slow for as long as it lives. A ratio is that of the medians over all rounds; the
+interval beside it tells how far to trust it: other programs on the machine make it wide. Compare nothing between two
+machines, or between two runs of this script.
 
     python examples/benchmark.py                      # whatever is installed takes part
     python examples/benchmark.py --quick              # a taste in less than a minute: minidl and the floor
@@ -27,9 +27,10 @@ import argparse
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -120,6 +121,7 @@ TARGETS = {
 def main(given: list[str] | None = None) -> None:
     """Run what is missing, and say which targets are met."""
     args = arguments(given)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and data are cleared away
     found = environment(args.backend) | {
         "blas_kernels": (doctor.blas_library() or {}).get("architecture"),
         "libraries": {name: found for name in PACKAGES if (found := installed(name))},
@@ -137,6 +139,9 @@ def plan(settings: Settings) -> list[Run]:
         for optimizer in OPTIMIZERS
         for size in sizes
     }
+    if len(rivals := [name for name in contestants if name in ("floor", "PyTorch", "JAX")]) > 1:
+        for size in sizes:
+            planned[f"products, batch {size}"] = {"kind": "products", "batch_size": size, "contestants": rivals}
     curve: dict[str, Any] = {
         "contestants": [name for name in contestants if name.split()[-1] not in ("fused", "compiled", "TF32", "graph")],
         "starts": 1,
@@ -161,7 +166,7 @@ def plan(settings: Settings) -> list[Run]:
     if settings["backend"] == "numpy":  # a GPU goes on working while the clock is read
         for optimizer in OPTIMIZERS:
             for size in sizes:
-                parts = {"kind": "parts", "rounds": 1, "steps": 30 * settings["rounds"], **once}
+                parts = {"kind": "parts", "rounds": 1, "steps": 10 * settings["rounds"], **alone}
                 planned[f"parts, {optimizer}, batch {size}"] = {"optimizer": optimizer, "batch_size": size, **parts}
     runs = [Run(name, 0, race, arguments) for name, arguments in planned.items()]
     return [*runs, Run("import", 0, imports, {})]
@@ -199,28 +204,39 @@ def race(
     found: dict[str, Any] = {"steps": steps, "seconds_per_step": {}, "peak_bytes": {}, "details": {}, "missing": {}}
     for _ in range(settings["starts"] if starts is None else starts):
         take_turns(tasks, settings["rounds"] if rounds is None else rounds, settings["round_seconds"], found)
+    for name in found["missing"]:  # perhaps it broke down after some rounds
+        for values in (found["seconds_per_step"], found["peak_bytes"], found["details"]):
+            values.pop(name, None)
     return found
 
 
 def take_turns(tasks: list[Task], rounds: int, round_seconds: float, found: dict[str, Any]) -> None:
     """Start all contestants, let each have its rounds, and add what comes of it to what `race` has found."""
+
+    def heard(name: str, answer: dict[str, Any]) -> dict[str, Any]:
+        if "missing" in answer:
+            found["missing"][name] = answer["missing"]
+        return answer
+
+    def present() -> list[str]:
+        return [name for name in workers if name not in found["missing"]]
+
     with ExitStack() as at_the_end:
         workers = {task.contestant: at_the_end.enter_context(Worker(task)) for task in tasks}
-        for name, answer in [(name, worker.answer()) for name, worker in workers.items()]:
-            if "missing" in answer:
-                found["missing"][name] = answer["missing"]
-        present = [name for name in workers if name not in found["missing"]]
-        if found["steps"] is None and present:
-            found["steps"] = max(1, round(round_seconds / workers[present[0]].ask(steps=1)["seconds"]))
-        steps = found["steps"]
+        for name, worker in workers.items():
+            heard(name, worker.answer())
+        for name in present():
+            if found["steps"] is None and "seconds" in (answer := heard(name, workers[name].ask(steps=1))):
+                found["steps"] = max(1, round(round_seconds / answer["seconds"]))
         for number in range(rounds):
-            for name in present[:: -1 if number % 2 else 1]:
-                answer = workers[name].ask(steps=steps)
-                found["seconds_per_step"].setdefault(name, []).append(answer.pop("seconds") / steps)
-                if answer:
-                    found["details"][name] = answer
-        for name in present:
-            peak = workers[name].ask(end=True)["peak_bytes"]
+            for name in present()[:: -1 if number % 2 else 1]:
+                answer = heard(name, workers[name].ask(steps=found["steps"]))
+                if "seconds" in answer:
+                    found["seconds_per_step"].setdefault(name, []).append(answer.pop("seconds") / found["steps"])
+                    if answer:  # more than the time
+                        found["details"].setdefault(name, []).append(answer)
+        for name in present():
+            peak = heard(name, workers[name].ask(end=True)).get("peak_bytes", 0)
             found["peak_bytes"][name] = max(peak, found["peak_bytes"].get(name, 0))
 
 
@@ -229,9 +245,8 @@ class Worker:
 
     def __init__(self, task: Task):
         threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), task.threads)
-        self.name = task.contestant
         self.process = subprocess.Popen(
-            [sys.executable, FOLDER / "contestants.py"],
+            [sys.executable, FOLDER / "contestants.py", task.contestant],  # the name is for those who look at processes
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -245,22 +260,19 @@ class Worker:
         return self.answer()
 
     def answer(self) -> dict[str, Any]:
-        """Wait for the answer to what was asked.
-
-        Raises:
-            RuntimeError: the process has ended.
-        """
+        """Wait for the answer to what was asked; from a process that has ended, it is why the contestant is missing."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended without an answer, with status {self.process.wait()}")
+            return {"missing": f"ended without an answer, with status {self.process.wait()}"}
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def _write(self, question: dict[str, Any]) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # that the process has ended is seen from its answer
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -300,21 +312,29 @@ class Ratio(NamedTuple):
     value: float
     """The quotient of the medians over the rounds."""
     low: float
-    """The first quartile of the quotients of the rounds."""
+    """Where the interval begins in which it lies with a probability of 90 %."""
     high: float
-    """The third."""
+    """Where it ends."""
 
     def __str__(self) -> str:
         return f"{self.value:.2f}{NBSP}× ({self.low:.2f} to {self.high:.2f})"
 
 
 def ratio(results: Results, run: str, one: str, other: str) -> Ratio | None:
-    """Return how many times as long ``one`` takes as ``other``; None unless both took part in the run."""
+    """Return how many times as long ``one`` takes as ``other``; None unless both took part in the run.
+
+    The interval is that of the bootstrap: a thousand times as many rounds as there were are drawn from them, with
+    replacement, and the quotient of their medians is computed anew (Efron 1979, "Bootstrap methods: another look at the
+    jackknife").
+    """
     times = seconds(results, run)
     if not times.get(one) or not times.get(other):
         return None
-    quartiles = np.quantile(np.array(times[one]) / np.array(times[other]), [0.25, 0.75])
-    return Ratio(median(times[one]) / median(times[other]), *map(float, quartiles))
+    pairs = np.array([times[one], times[other]])
+    drawn = np.random.default_rng(0).integers(pairs.shape[1], size=(1000, pairs.shape[1]))
+    middle = np.median(pairs[:, drawn], axis=2)
+    low, high = np.quantile(middle[0] / middle[1], [0.05, 0.95])
+    return Ratio(median(times[one]) / median(times[other]), float(low), float(high))
 
 
 def seconds(results: Results, run: str) -> dict[str, list[float]]:
@@ -410,7 +430,7 @@ def draw_ratios(results: Results, path: Path) -> None:
     axes[-1].invert_yaxis()
     axes[-1].set(xlabel="MB", title=f"Peak memory of the process, images included ({run})")
     axes[-1].margins(x=0.08)
-    figure.suptitle(f"A training step of 784-1024-1024-10, {threads(results)}: medians and quartiles")
+    figure.suptitle(f"A training step of 784-1024-1024-10, {threads(results)}: medians, intervals of 90 %")
     save_figure(figure, path)
 
 
@@ -497,18 +517,28 @@ def parts_of_step(batch: int, optimizer: str, width: int = 1024) -> dict[str, Pa
     return parts
 
 
+def measured_parts(results: Results, optimizer: str, batch: int) -> dict[str, float]:
+    """Return the seconds of each part of a step: the median over the starts."""
+    starts = [
+        answer["parts"] for answer in results.called(f"parts, {optimizer}, batch {batch}")[0]["details"]["minidl"]
+    ]
+    return {part: median(parts[part] for parts in starts) for part in starts[0]}
+
+
+def speeds(results: Results) -> tuple[float, float, float]:
+    """Return what the machine does at best: operations a second, and bytes a second in main memory and in cache."""
+    runs = [run for run in results.runs if run["name"].startswith("parts")]
+    answers = [answer for run in runs for answer in run["details"]["minidl"]]
+    flops, bandwidth, cache = (max(a[key] for a in answers) for key in ("flops", "bandwidth", "cache_bandwidth"))
+    return flops, bandwidth, cache
+
+
 def draw_roofline(results: Results, path: Path) -> None:
     """Draw the speed of each part of a step below the two roofs, memory and arithmetic; and its share of the time."""
     sizes = results.settings["batch_sizes"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 6), layout="constrained", width_ratios=[3, 2])
-    runs = {
-        (optimizer, size): results.called(f"parts, {optimizer}, batch {size}")[0]["details"]["minidl"]
-        for optimizer in OPTIMIZERS
-        for size in sizes
-    }
-    flops, bandwidth, cache_bandwidth = (
-        max(details[key] for details in runs.values()) for key in ("flops", "bandwidth", "cache_bandwidth")
-    )
+    runs = {(optimizer, size): measured_parts(results, optimizer, size) for optimizer in OPTIMIZERS for size in sizes}
+    flops, bandwidth, cache_bandwidth = speeds(results)
     intensity = np.geomspace(0.05, 1000, 200)
     for speed, line, memory in ((bandwidth, "k-", "main memory"), (cache_bandwidth, "k--", "cache")):
         roof = np.minimum(flops, intensity * speed) / 1e9
@@ -517,7 +547,7 @@ def draw_roofline(results: Results, path: Path) -> None:
         for kind, optimizer, colour in KINDS:
             names = [name for name in parts_of_step(size, optimizer) if kind_of(name) == kind]
             counts = [parts_of_step(size, optimizer)[name] for name in names]
-            took = [runs[optimizer, size]["parts"][name] for name in names]
+            took = [runs[optimizer, size][name] for name in names]
             points = [(c.operations / c.traffic, c.operations / t / 1e9) for c, t in zip(counts, took, strict=True)]
             if any(speed > 0 for _, speed in points):
                 label = f"{kind} ({optimizer})" if kind == "update" else kind
@@ -550,14 +580,13 @@ def kind_of(part: str) -> str:
     return "log-softmax and loss"
 
 
-def draw_shares(ax: Axes, runs: dict[tuple[str, int], dict[str, Any]]) -> None:
+def draw_shares(ax: Axes, runs: dict[tuple[str, int], dict[str, float]]) -> None:
     """Draw which share of a step each kind of part has."""
     rows = [f"{optimizer}, batch {size}" for optimizer, size in runs]
     left = np.zeros(len(rows))
     for kind in ("dense", "relu", "log-softmax and loss", "gather", "update"):
         shares = []
-        for details in runs.values():
-            parts = details["parts"]
+        for parts in runs.values():
             shares.append(100 * sum(t for name, t in parts.items() if kind_of(name) == kind) / sum(parts.values()))
         colour = next(colour for other, _, colour in KINDS if other == kind)
         bars = ax.barh(rows, shares, left=left, color=colour, label=kind)

@@ -7,6 +7,9 @@ JSON for each question and each answer:
     → {"steps": 20}                                        ← {"seconds": 0.15}
     → {"end": true}                                        ← {"peak_bytes": 400000000}
 
+Before the clock starts it rests, since the threads of the one before may go on asking for work for some milliseconds,
+and then does some steps, until its own threads and caches are awake.
+
 A process of its own gives each library its own threads and its own memory, and keeps it from what another has loaded.
 Between two questions it waits, so that the contestants take turns, and share whatever else happens on the machine.
 
@@ -22,7 +25,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -35,6 +38,9 @@ Work: TypeAlias = Callable[[int], dict[str, Any] | None]
 IMAGES_TO_EVALUATE = 10_000
 EVALUATION_BATCH = 1000
 LEARNING_RATE = {"SGD": 0.01, "Adam": 0.001}
+REST = 0.1
+WARM_UP = 0.1
+"""Seconds before each measurement: without work, and with work that does not count."""
 
 
 class Task(NamedTuple):
@@ -43,7 +49,7 @@ class Task(NamedTuple):
     contestant: str
     """The library, then its modes, separated by blanks: "PyTorch compiled TF32"."""
     kind: str
-    """``train``, ``update``, ``evaluate``, ``load``, ``chapter37`` or ``parts``: see the functions."""
+    """``train``, ``products``, ``update``, ``evaluate``, ``load``, ``chapter37`` or ``parts``: see the functions."""
     data: str
     """The folder of x.npy and labels.npy."""
     threads: int
@@ -108,11 +114,19 @@ def main() -> None:
         question = json.loads(line)
         if "end" in question:
             break
-        work(max(1, question["steps"] // 10))  # threads and caches wake up
+        warm_up(work)
         started = perf_counter()
         found = work(question["steps"])
         answer(seconds=perf_counter() - started, **(found or {}))
     answer(peak_bytes=peak_bytes())
+
+
+def warm_up(work: Work) -> None:
+    """Rest, then do steps that do not count."""
+    sleep(REST)
+    end = perf_counter() + WARM_UP
+    while perf_counter() < end:
+        work(1)
 
 
 def prepare(task: Task) -> Work:
@@ -124,6 +138,7 @@ def prepare(task: Task) -> Work:
     """
     known: dict[tuple[str, str], Callable[[Task], Work]] = {
         ("floor", "train"): floor_train,
+        ("floor", "products"): floor_train,
         ("floor", "evaluate"): floor_evaluate,
         ("minidl", "train"): minidl_train,
         ("minidl", "update"): minidl_update,
@@ -132,9 +147,11 @@ def prepare(task: Task) -> Work:
         ("minidl", "chapter37"): minidl_chapter37,
         ("minidl", "parts"): minidl_parts,
         ("PyTorch", "train"): pytorch_train,
+        ("PyTorch", "products"): pytorch_products,
         ("PyTorch", "update"): pytorch_update,
         ("PyTorch", "evaluate"): pytorch_evaluate,
         ("JAX", "train"): jax_train,
+        ("JAX", "products"): jax_products,
         ("scikit-learn", "train"): sklearn_train,
     }
     if (task.library, task.kind) not in known:
@@ -466,6 +483,29 @@ def pytorch_graph(torch: Any, step: Callable[[Any], None], batch: Any) -> Callab
     return replay
 
 
+def pytorch_products(task: Task) -> Work:
+    """Prepare the matrix products of a step, as `floor_train` does, with PyTorch's layout: its weights are (H, D)."""
+    torch, model, _ = pytorch_model(task)
+    weights = [parameter.detach() for parameter in model.parameters() if parameter.dim() == 2]
+    grads = [torch.empty_like(w) for w in weights]
+    h, dh, outputs, d_outputs = (
+        [torch.randn(task.batch_size, n, device=pytorch_device(task)) for n in task.sizes] for _ in range(4)
+    )
+
+    def work(steps: int) -> None:
+        for _ in range(steps):
+            for i, w in enumerate(weights):
+                torch.matmul(h[i], w.T, out=outputs[i + 1])
+            for i in (2, 1, 0):
+                torch.matmul(dh[i + 1].T, h[i], out=grads[i])
+                if i > 0:
+                    torch.matmul(dh[i + 1], weights[i], out=d_outputs[i])
+        if pytorch_device(task) == "cuda":
+            torch.cuda.synchronize()
+
+    return work
+
+
 def pytorch_update(task: Task) -> Work:
     """Prepare updates alone, always with the same gradient."""
     torch, model, optimizer = pytorch_model(task)
@@ -541,8 +581,8 @@ def jax_train(task: Task) -> Work:
         return jax.tree.map(moved, params, m, v), (t, m, v)
 
     def step(params: Any, state: Any, x: Any, labels: Any, batch: Any) -> tuple[Any, Any]:
-        grads = jax.grad(loss_of)(params, x[batch], labels[batch])
-        return (adam if task.optimizer == "Adam" else sgd)(params, state, grads)
+        loss, grads = jax.value_and_grad(loss_of)(params, x[batch], labels[batch])
+        return (adam if task.optimizer == "Adam" else sgd)(params, state, grads), loss
 
     compiled = jax.jit(step, donate_argnums=(0, 1))
     zeros = jax.tree.map(jnp.zeros_like, params)
@@ -552,8 +592,32 @@ def jax_train(task: Task) -> Work:
     def work(steps: int) -> None:
         nonlocal params, state
         for _ in range(steps):
-            params, state = compiled(params, state, x, labels, next(batches))
+            (params, state), _ = compiled(params, state, x, labels, next(batches))
         jax.block_until_ready(params)
+
+    return work
+
+
+def jax_products(task: Task) -> Work:
+    """Prepare the matrix products of a step, as `floor_train` does, compiled together."""
+    import jax
+    import jax.numpy as jnp
+
+    rng = np.random.default_rng(task.seed)
+    weights = [jnp.asarray(0.03 * rng.standard_normal(shape, np.float32)) for shape in pairwise(task.sizes)]
+    h, dh = ([jnp.asarray(rng.standard_normal((task.batch_size, n), np.float32)) for n in task.sizes] for _ in "hd")
+
+    def products(weights: Any, h: Any, dh: Any) -> Any:
+        outputs = [h[i] @ w for i, w in enumerate(weights)]
+        grads = [h[i].T @ dh[i + 1] for i in range(len(weights))]
+        return outputs, grads, [dh[i + 1] @ weights[i].T for i in (1, 2)]
+
+    compiled = jax.jit(products)
+
+    def work(steps: int) -> None:
+        for _ in range(steps):
+            found = compiled(weights, h, dh)
+        jax.block_until_ready(found)
 
     return work
 

@@ -33,10 +33,14 @@ Source: OpenBLAS, ``Makefile.x86_64`` and ``cpuid_x86.c``: Haswell is compiled f
 extensions that together are called x86-64-v4. Newer kernels exist, but no other has faster products in float32.
 """
 
-OLDER = {
-    "Haswell": {"Prescott", "Core2", "Nehalem", "Sandybridge"},
-    "SkylakeX": {"Prescott", "Core2", "Nehalem", "Sandybridge", "Haswell", "Zen"},
+BEFORE_HASWELL = {
+    *("Katmai", "Coppermine", "Northwood", "Prescott", "Banias", "Atom", "Core2", "Penryn", "Dunnington", "Nehalem"),
+    *("Sandybridge", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat", "Bulldozer", "Piledriver"),
+    *("Steamroller", "Excavator", "Nano"),
 }
+"""The names that OpenBLAS gives to older kernels. Katmai stands for most of them: it names the first that is equal."""
+
+OLDER = {"Haswell": BEFORE_HASWELL, "SkylakeX": BEFORE_HASWELL | {"Haswell", "Zen"}}
 """What each of these kernels replaces. A name that is not here is left alone: it may be newer than both."""
 
 GAIN = 1.1

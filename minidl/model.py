@@ -61,7 +61,6 @@ class Sequential:
             if layer.owned:
                 raise ValueError(f"layers: {layer} at position {i} already belongs to a model; make a new one")
         rng = generator("seed", seed)
-        _keep_freed_memory()
         self.layers = layers
         size = sum(map(_size, layers))
         self._bind(np.zeros(size, dtype), np.zeros(size, dtype))
@@ -236,6 +235,7 @@ class Sequential:
 
     def _bind(self, params: Array, grads: Array) -> None:
         """Adopt the two vectors, and give each layer its stretch of both."""
+        _keep_freed_memory()
         self.params, self.grads = params, grads
         for layer, start, stop in self._stretches():
             layer.bind(params[start:stop], grads[start:stop])
@@ -302,7 +302,8 @@ def _keep_freed_memory() -> None:
 
     Each step makes its activations anew. Where the system takes their memory back after one step and hands it out for
     the next, it clears every page: with batches of 1024, 3,400 pages and a quarter of the time. glibc keeps up to twice
-    as much free memory as the largest piece that has been freed, if that was of less than 32 MB: see mallopt(3). So one
-    such array is made, never touched, and dropped. Other C libraries take no notice.
+    as much free memory as the largest piece that has been freed, if that was less than 32 MB: see mallopt(3). So one
+    such array is made, never touched, and dropped. With batches of 4096, which need more, pages still come and go.
+    Other C libraries take no notice.
     """
     np.empty(31 << 20, "uint8")

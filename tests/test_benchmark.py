@@ -46,13 +46,23 @@ def test_contestants_take_turns(folder, monkeypatch):
     json.dumps(found, allow_nan=False)
 
 
-def test_a_contestant_that_breaks_down_is_named(folder):
-    with benchmark.Worker(task(folder)) as worker:
-        assert worker.answer() == {"ready": True}
-        worker.process.kill()
-        worker.process.wait()
-        with pytest.raises((RuntimeError, BrokenPipeError)):
-            worker.ask(steps=1)
+def test_a_contestant_that_breaks_down_is_missing(folder, monkeypatch):
+    """It breaks down in its third round, that is, after the second start; what it did before does not count."""
+    monkeypatch.setattr(benchmark, "data_folder", lambda: str(folder))
+    ask, asked = benchmark.Worker.ask, []
+
+    def breaking(worker, **question):
+        if worker.process.args[-1] == "minidl" and len(asked) == 3:
+            worker.process.kill()
+            worker.process.wait()
+        asked.extend(["round"] if worker.process.args[-1] == "minidl" and "steps" in question else [])
+        return ask(worker, **question)
+
+    monkeypatch.setattr(benchmark.Worker, "ask", breaking)
+    found = benchmark.race(SETTINGS, 0, ["floor", "minidl"], width=16, samples=300, steps=2)
+    assert found["missing"] == {"minidl": "ended without an answer, with status -9"}
+    assert set(found["seconds_per_step"]) == set(found["peak_bytes"]) == {"floor"}
+    assert len(found["seconds_per_step"]["floor"]) == 4
 
 
 class Counting:
@@ -122,6 +132,12 @@ def test_minidl_trains(folder, monkeypatch, optimizer):
     assert minidl.evaluate(models[0], data)[0] < before
 
 
+@pytest.mark.parametrize("contestant", ["PyTorch", "JAX"])
+def test_others_multiply_where_they_are_installed(folder, contestant):
+    pytest.importorskip({"PyTorch": "torch", "JAX": "jax"}[contestant])
+    contestants.prepare(task(folder, contestant, "products"))(3)
+
+
 @pytest.mark.parametrize("contestant", ["PyTorch", "PyTorch fused", "JAX", "scikit-learn"])
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_other_libraries_take_part_where_they_are_installed(folder, contestant, optimizer):
@@ -144,6 +160,7 @@ def results_with(change=None, settings=None, missing=()):
         }
         parts = dict.fromkeys(benchmark.parts_of_step(64, "SGD"), 1e-3)
         speeds = {"parts": parts, "flops": 1e11, "bandwidth": 1e10, "cache_bandwidth": 1e11}
+        slower = {"parts": dict.fromkeys(parts, 3e-3), "flops": 1e10, "bandwidth": 1e9, "cache_bandwidth": 1e10}
         results.runs.append(
             {
                 "name": run.name,
@@ -152,7 +169,7 @@ def results_with(change=None, settings=None, missing=()):
                 "steps": 3,
                 "seconds_per_step": seconds,
                 "peak_bytes": dict.fromkeys(seconds, (change or {}).get((run.name, "peak"), 5e8)),
-                "details": {"minidl": speeds} if run.name.startswith("parts") else {},
+                "details": {"minidl": [speeds, slower]} if run.name.startswith("parts") else {},
                 "missing": dict.fromkeys(missing, "not installed"),
             }
         )
@@ -202,14 +219,32 @@ def test_a_smaller_benchmark_gives_no_verdict():
     assert set(verdicts(results_with(settings={"rounds": 20})).values()) == {"not tested in this run"}
 
 
-def test_a_ratio_is_that_of_the_medians_with_the_quartiles_of_the_rounds():
+def test_a_ratio_is_that_of_the_medians_within_its_interval():
     results = results_with()
     seconds = results.called("evaluate")[0]["seconds_per_step"]
     seconds["floor"], seconds["minidl"] = [1.0, 2.0, 4.0, 1.0, 2.0], [2.0, 2.0, 4.0, 3.0, 3.0]
     found = benchmark.ratio(results, "evaluate", "minidl", "floor")
-    assert found == (1.5, 1.0, 2.0)
-    assert str(found).replace(NBSP, " ") == "1.50 × (1.00 to 2.00)"
+    assert found.value == 1.5
+    assert 1 <= found.low < 1.5 < found.high <= 3
+    assert str(benchmark.Ratio(1.5, 1.004, 2.0)).replace(NBSP, " ") == "1.50 × (1.00 to 2.00)"
     assert benchmark.ratio(results, "evaluate", "minidl", "JAX") is None
+
+
+def test_the_interval_of_a_ratio_holds_the_true_one_as_often_as_it_says():
+    rng, held = np.random.default_rng(0), 0
+    results = results_with()
+    seconds = results.called("evaluate")[0]["seconds_per_step"]
+    for _ in range(200):
+        seconds["floor"], seconds["minidl"] = ((scale * rng.lognormal(0, 0.2, 15)).tolist() for scale in (1.0, 1.3))
+        found = benchmark.ratio(results, "evaluate", "minidl", "floor")
+        held += found.low <= 1.3 <= found.high
+    assert 0.84 * 200 < held < 0.97 * 200
+
+
+def test_parts_are_medians_over_the_starts_and_the_machine_is_taken_at_its_best():
+    results = results_with()
+    assert set(benchmark.measured_parts(results, "Adam", 256).values()) == {2e-3}
+    assert benchmark.speeds(results) == (1e11, 1e10, 1e11)
 
 
 def test_figures_and_page_can_be_made(tmp_path):

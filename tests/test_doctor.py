@@ -1,5 +1,6 @@
 """The doctor: the right advice, none without need, and a report wherever something is missing."""
 
+import os
 import subprocess
 import sys
 
@@ -45,6 +46,7 @@ def machine(monkeypatch):
         ("Haswell", AVX512, "SkylakeX"),
         ("Zen", AVX512, "SkylakeX"),
         ("Prescott", AVX512, "SkylakeX"),
+        ("Katmai", AVX2, "Haswell"),
         ("Sandybridge", AVX2, "Haswell"),
         ("Haswell", AVX2, None),
         ("SkylakeX", AVX512, None),
@@ -59,6 +61,17 @@ def machine(monkeypatch):
 )
 def test_newer_kernels_are_those_that_the_processor_can_run(running, flags, kernel):
     assert doctor.newer_kernel(running, flags) == kernel
+
+
+@pytest.mark.skipif(not doctor.safe_kernels(doctor.cpu_flags()), reason="no processor for these kernels")
+@pytest.mark.parametrize("kernel", ["Prescott", "Nehalem"])
+def test_old_kernels_are_known_by_the_names_that_openblas_gives_them(kernel):
+    code = "from minidl import doctor; print((doctor.blas_library() or {}).get('architecture'))"
+    variables = os.environ | {"OPENBLAS_CORETYPE": kernel}
+    running = subprocess.check_output([sys.executable, "-c", code], env=variables, text=True).strip()
+    if running == "None":
+        pytest.skip("no OpenBLAS here")
+    assert doctor.newer_kernel(running, AVX2) == "Haswell"
 
 
 def test_slow_kernels_are_noticed(machine):
@@ -166,3 +179,18 @@ def test_the_command():
     assert done.stdout.strip() == minidl.__version__
     with pytest.raises(SystemExit):
         __main__.main([])
+
+
+def test_a_terminal_without_arrows_gets_the_report_all_the_same():
+    code = "from minidl import __main__ as m, doctor; doctor.main = lambda: print('→') or 0; print(m.main(['doctor']))"
+    variables = os.environ | {"PYTHONIOENCODING": "ascii"}
+    assert subprocess.check_output([sys.executable, "-c", code], env=variables, text=True) == "?\n0\n"
+
+
+def test_a_reader_who_leaves_early_sees_no_traceback():
+    code = "from minidl import __main__ as m, doctor; "
+    code += "doctor.main = lambda: [print('x' * 10**5, flush=True) for _ in range(100)] and 0; m.main(['doctor'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == b"x"
+        process.stdout.close()
+        assert process.stderr.read() == b""

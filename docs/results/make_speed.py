@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 DOCS = FOLDER.parent
 sys.path.insert(0, str(DOCS.parent / "examples"))
 
-from benchmark import OPTIMIZERS, kind_of, parts_of_step, ratio, seconds  # noqa: E402
+from benchmark import OPTIMIZERS, kind_of, measured_parts, parts_of_step, ratio, seconds, speeds  # noqa: E402
 from experiment import Results  # noqa: E402
 
 ROWS = {
@@ -46,8 +46,7 @@ def page(data: dict[str, Any]) -> str:
 def facts(results: Results) -> dict[str, str]:
     """Return what each name in the page stands for."""
     environment, settings = results.data["environment"], results.settings
-    speeds = [run["details"]["minidl"] for run in results.runs if run["name"].startswith("parts")]
-    flops, bandwidth, cache = (max(s[key] for s in speeds) for key in ("flops", "bandwidth", "cache_bandwidth"))
+    flops, bandwidth, cache = speeds(results)
     middle = {name: milliseconds(results, run, name) for run, name in (("import", "minidl"), ("import", "numpy"))}
     return {
         "cpu": environment["cpu"],
@@ -72,18 +71,14 @@ def facts(results: Results) -> dict[str, str]:
         "adam_1024": share(results, "Adam", 1024, "update"),
         "steps_head": missing(results),
         "steps": steps_table(results),
+        "products": products_table(results),
+        "fused_update": milliseconds(results, "update, SGD", "PyTorch fused"),
         "targets": targets_table(results),
         "evaluate_ms": milliseconds(results, "evaluate", "minidl"),
         "load_s": f"{median(seconds(results, 'load MNIST')['minidl']):.2f}",
         "import_ms": middle["minidl"],
         "import_numpy_ms": middle["numpy"],
     }
-
-
-def measured_parts(results: Results, optimizer: str, batch: int) -> dict[str, float]:
-    """Return the seconds of each part of a step."""
-    parts: dict[str, float] = results.called(f"parts, {optimizer}, batch {batch}")[0]["details"]["minidl"]["parts"]
-    return parts
 
 
 def parts_table(results: Results, batch: int, flops: float, bandwidth: float) -> str:
@@ -120,6 +115,20 @@ def steps_table(results: Results) -> str:
             shown = "" if times is None else milliseconds(results, run, name)
             cells.append(shown if times is None or name == "floor" else f"{shown}: {times}")
         rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def products_table(results: Results) -> str:
+    """Return the time of the products of a step alone, with each library's own BLAS."""
+    sizes = results.settings["batch_sizes"]
+    rows = [f"| | {' | '.join(f'batch {size}' for size in sizes)} |", "|---|" + "---:|" * len(sizes)]
+    for name in ("floor", "PyTorch", "JAX"):
+        cells = []
+        for size in sizes:
+            times = ratio(results, f"products, batch {size}", name, "floor")
+            shown = "" if times is None else milliseconds(results, f"products, batch {size}", name)
+            cells.append(shown if times is None or name == "floor" else f"{shown}: {times}")
+        rows.append(f"| {'NumPy' if name == 'floor' else name} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
