@@ -10,10 +10,9 @@ doing it. In the third, which parts of a step are bound by arithmetic, which by 
 have; `docs/speed.md` explains it.
 
 The contestants of a run do the same work by turns, a round each, in another order every other round; each is a process
-of its own that waits while others work. All are started several times, since where in memory a process happens to put
-its arrays can make it fast or slow for as long as it lives. A ratio is that of the medians over all rounds; the
-interval beside it tells how far to trust it: other programs on the machine make it wide. Compare nothing between two
-machines, or between two runs of this script.
+of its own that waits while others work. All are started several times, since a process may be fast or slow for as long
+as it lives. A ratio is that of the medians over all rounds; the interval beside it tells how far to trust it: other
+programs on the machine make it wide. Compare nothing between two machines, or between two runs of this script.
 
     python examples/benchmark.py                      # whatever is installed takes part
     python examples/benchmark.py --quick              # a taste in less than a minute: minidl and the floor
@@ -312,7 +311,7 @@ class Ratio(NamedTuple):
     value: float
     """The quotient of the medians over the rounds."""
     low: float
-    """Where the interval begins in which it lies with a probability of 90 %."""
+    """Where its 90 % interval begins; see `ratio`."""
     high: float
     """Where it ends."""
 
@@ -325,7 +324,8 @@ def ratio(results: Results, run: str, one: str, other: str) -> Ratio | None:
 
     The interval is that of the bootstrap: a thousand times as many rounds as there were are drawn from them, with
     replacement, and the quotient of their medians is computed anew (Efron 1979, "Bootstrap methods: another look at the
-    jackknife").
+    jackknife"). It holds the true quotient nine times in ten if rounds are independent. Those of one start resemble
+    each other, and so it is rather too narrow.
     """
     times = seconds(results, run)
     if not times.get(one) or not times.get(other):

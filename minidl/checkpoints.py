@@ -240,9 +240,9 @@ def load_training(path: str | Path, training: Training, plan: Metadata | None = 
     stopping = training.early_stopping
     if stopping is not None:
         stopping.begin()
-    if stopping is not None and best_epoch:
-        stopping.best, stopping.best_epoch, stopping.least = deepcopy(training.model), best_epoch, least
-        restore(stopping.best, model, arrays, "best.")
+        if best_epoch:
+            stopping.best, stopping.best_epoch, stopping.least = deepcopy(training.model), best_epoch, least
+            restore(stopping.best, model, arrays, "best.")
 
 
 def _arrays(training: Training) -> Arrays:

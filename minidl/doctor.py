@@ -34,11 +34,11 @@ extensions that together are called x86-64-v4. Newer kernels exist, but no other
 """
 
 BEFORE_HASWELL = {
-    *("Katmai", "Coppermine", "Northwood", "Prescott", "Banias", "Atom", "Core2", "Penryn", "Dunnington", "Nehalem"),
-    *("Sandybridge", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat", "Bulldozer", "Piledriver"),
-    *("Steamroller", "Excavator", "Nano"),
-}
-"""The names that OpenBLAS gives to older kernels. Katmai stands for most of them: it names the first that is equal."""
+    "Katmai", "Coppermine", "Northwood", "Prescott", "Banias", "Atom", "Core2", "Penryn", "Dunnington", "Nehalem",
+    "Sandybridge", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat", "Bulldozer", "Piledriver", "Steamroller",
+    "Excavator", "Nano",
+}  # fmt: skip
+"""What OpenBLAS calls older kernels. Where several processors share a set, it gives the first name, such as Katmai."""
 
 OLDER = {"Haswell": BEFORE_HASWELL, "SkylakeX": BEFORE_HASWELL | {"Haswell", "Zen"}}
 """What each of these kernels replaces. A name that is not here is left alone: it may be newer than both."""

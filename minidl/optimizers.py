@@ -323,7 +323,7 @@ class Adam(Optimizer):
         m += (1 - self.beta1) * g
         v *= self.beta2
         v += (1 - self.beta2) * g * g
-        # Both corrections are plain numbers. Taken together before they meet a vector, as at the end of the paper's
-        # section 2, they spare two divisions of whole vectors, a tenth of the time.
+        # √v̂ = √v / c. Both corrections become plain numbers, as at the end of the paper's section 2, which spares two
+        # divisions of whole vectors, a tenth of the time.
         c = sqrt(1 - self.beta2**self.t)
         w -= lr * c / (1 - self.beta1**self.t) * m / (array_module(v).sqrt(v) + c * self.eps)

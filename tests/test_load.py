@@ -1,7 +1,9 @@
 """Long and repeated work leaves nothing behind: no memory, no open file."""
 
 import gc
+import inspect
 import os
+import pickle
 import platform
 import subprocess
 import sys
@@ -122,13 +124,17 @@ def test_extreme_logits_give_finite_losses_and_gradients(largest):
     np.testing.assert_allclose(gradient, [[1 / 3, -1 / 3, 0], [-2 / 9, 1 / 9, 1 / 9], [0, 0, 0]], atol=1e-7)
 
 
+def large_model():
+    dense = minidl.Dense(784, 1024), minidl.Dense(1024, 1024), minidl.Dense(1024, 10)
+    return minidl.Sequential(dense[0], minidl.ReLU(), dense[1], minidl.ReLU(), dense[2], minidl.LogSoftmax(), seed=0)
+
+
 STEPS_AT_BATCH_1024 = """
-import resource
+import pickle, resource, sys
 import numpy as np
 import minidl
 
-dense = minidl.Dense(784, 1024), minidl.Dense(1024, 1024), minidl.Dense(1024, 10)
-model = minidl.Sequential(dense[0], minidl.ReLU(), dense[1], minidl.ReLU(), dense[2], minidl.LogSoftmax(), seed=0)
+MODEL
 loss, optimizer = minidl.NLLLoss(), minidl.SGD(0.01)
 x, labels = np.ones((1024, 784), "float32"), np.zeros(1024, int)
 
@@ -146,11 +152,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+COPIED = "model = pickle.load(sys.stdin.buffer)"
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory by other rules")
-def test_steps_do_not_fetch_their_memory_from_the_system_anew():
+@pytest.mark.parametrize("made", ["here", "copied from another process"])
+def test_steps_do_not_fetch_their_memory_from_the_system_anew(made):
     """Activations of 4 MB are a thousand pages each; a new process, since this one may have freed large arrays."""
     variables = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
-    found = subprocess.run(
-        [sys.executable, "-c", STEPS_AT_BATCH_1024], env=variables, check=True, capture_output=True, text=True
-    )
+    lines = {"here": inspect.getsource(large_model) + "model = large_model()", "copied from another process": COPIED}
+    script = STEPS_AT_BATCH_1024.replace("MODEL", lines[made])
+    copy = pickle.dumps(large_model())
+    found = subprocess.run([sys.executable, "-c", script], env=variables, check=True, capture_output=True, input=copy)
     assert int(found.stdout) < 1000  # thousands in every step, if the memory is given back
