@@ -57,7 +57,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import minidl
-from minidl import doctor
+from minidl.machine import doctor
 from minidl.checks import positive_int
 
 FOLDER = Path(__file__).parent

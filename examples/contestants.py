@@ -356,7 +356,7 @@ def minidl_parts(task: Task) -> Work:
     second of a copy in main memory and in cache.
     """
     import minidl
-    from minidl import doctor
+    from minidl.machine import doctor
 
     model, loss = minidl_network(task), minidl.NLLLoss()
     optimizer = getattr(minidl, task.optimizer)(LEARNING_RATE[task.optimizer])

@@ -41,7 +41,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
 import minidl
-from minidl import doctor
+from minidl.machine import doctor
 from minidl.checks import positive_int
 
 matplotlib.use("Agg")  # draws into files, and needs no screen

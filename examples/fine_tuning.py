@@ -78,7 +78,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import minidl
-from minidl.schedules import Schedule
+from minidl.loop import Schedule
 
 Parts: TypeAlias = Sequence[minidl.Dataset]
 """Images to learn from, and images for validation."""
