@@ -183,7 +183,10 @@ def test_the_command():
 
 
 def test_a_terminal_without_arrows_gets_the_report_all_the_same():
-    code = "from minidl.machine import command_line as m, doctor; doctor.main = lambda: print('→') or 0; print(m.main(['doctor']))"
+    code = (
+        "from minidl.machine import command_line as m, doctor; "
+        "doctor.main = lambda: print('→') or 0; print(m.main(['doctor']))"
+    )
     variables = os.environ | {"PYTHONIOENCODING": "ascii"}
     assert subprocess.check_output([sys.executable, "-c", code], env=variables, text=True) == "?\n0\n"
 
