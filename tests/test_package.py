@@ -19,7 +19,7 @@ SOURCES = {
     )
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-PATH = "backend initializers layers losses optimizers model loop datasets fitting".split()
+PATH = ["backend", "initializers", "layers", "losses", "optimizers", "model", "loop", "datasets", "fitting"]
 """The short path, in reading order."""
 BASES = {  # what a module of the path builds on besides those before it, and a reader may skip
     "layers": {"checks", "parameters.views"},
