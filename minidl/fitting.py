@@ -110,15 +110,15 @@ def fit(
     state = Training(model, optimizer, generator("seed", seed), early_stopping)
     updates = check_plan(model, epochs, n, batch_size, schedule)
 
-    saver = None
+    saver, resumed = None, False
     if checkpoint is not None:
         every = None if checkpoint_every is None else positive_int("checkpoint_every", checkpoint_every)
         plan = plan_of(optimizer, train.labels, batch_size, lr, early_stopping, seed)
         saver = Checkpoint(checkpoint_path(checkpoint, state.rng), every, plan)
-        saver.open(state, resume)
+        resumed = saver.open(state, resume)
     elif resume or checkpoint_every is not None:
         raise ValueError("resume, checkpoint_every: expected a checkpoint as well, got none")
-    elif early_stopping is not None:
+    if early_stopping is not None and not resumed:
         early_stopping.begin()
     optimizer.prepare(model.params, model.grads)
     if saver is not None:

@@ -35,8 +35,8 @@ class Checkpoint(Callback):
     def __init__(self, path: Path, every: int | None, plan: Metadata):
         self.path, self.every, self.plan = path, every, plan
 
-    def open(self, state: Training, resume: bool) -> None:
-        """Resume from the file, if there is one and ``resume`` says so.
+    def open(self, state: Training, resume: bool) -> bool:
+        """Resume from the file, if there is one and ``resume`` says so; tell whether that was done.
 
         Raises:
             FileExistsError: there is a file, and ``resume`` is False.
@@ -45,12 +45,12 @@ class Checkpoint(Callback):
         """
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"checkpoint: there is no folder {self.path.parent}")
-        if self.path.exists():
-            if not resume:
-                raise FileExistsError(f"checkpoint: {self.path} exists; go on from it with resume=True, or remove it")
-            load_training(self.path, state, self.plan)
-        elif state.early_stopping is not None:
-            state.early_stopping.begin()
+        if not self.path.exists():
+            return False
+        if not resume:
+            raise FileExistsError(f"checkpoint: {self.path} exists; go on from it with resume=True, or remove it")
+        load_training(self.path, state, self.plan)
+        return True
 
     def begin(self, state: Training) -> None:
         """Write the first checkpoint, to see whether that is possible.
