@@ -39,24 +39,19 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from contestants import Task
-from experiment import (
-    NBSP,
-    NOT_TESTED,
-    Claims,
-    Results,
-    Run,
-    Settings,
-    conduct,
-    environment,
-    in_full,
-    run_script,
-    save_figure,
-)
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import minidl
+from contestants import Task
+from lab.claims import NOT_TESTED, in_full
+from lab.command_line import run_script
+from lab.conduct import conduct
+from lab.environment import environment
+from lab.plots import save_figure
+from lab.results import Claims, Results, Settings
+from lab.runs import Run
+from lab.statistics import NBSP
 from minidl import doctor
 from minidl.checks import positive_int
 

@@ -25,30 +25,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiment import (
-    Claims,
-    Curves,
-    Results,
-    Run,
-    Settings,
-    band,
-    claim,
-    conduct,
-    environment,
-    in_full,
-    mnist,
-    network,
-    options,
-    over_seeds,
-    parse,
-    percent,
-    run_script,
-    save_figure,
-    train,
-)
 from matplotlib import pyplot as plt
 
 import minidl
+from lab.claims import claim, in_full
+from lab.command_line import options, parse, run_script
+from lab.conduct import conduct
+from lab.environment import environment
+from lab.network import mnist, network, train
+from lab.plots import band, over_seeds, save_figure
+from lab.results import Claims, Curves, Results, Settings
+from lab.runs import Run
+from lab.statistics import percent
 from minidl.checks import positive, positive_int
 
 COLOURS = {64: "tab:orange", 256: "tab:green", 1024: "#b58fd6"}  # the chapter's: orange, green, lilac

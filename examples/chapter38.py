@@ -32,32 +32,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiment import (
-    NBSP,
-    Claims,
-    Results,
-    Run,
-    Settings,
-    band,
-    claims_table,
-    conduct,
-    environment,
-    exceeds,
-    in_full,
-    mnist,
-    network,
-    options,
-    over_seeds,
-    parse,
-    percent,
-    run_script,
-    save_figure,
-    train,
-)
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import minidl
+from lab.claims import claims_table, in_full
+from lab.command_line import options, parse, run_script
+from lab.conduct import conduct
+from lab.environment import environment
+from lab.network import mnist, network, train
+from lab.plots import band, over_seeds, save_figure
+from lab.results import Claims, Results, Settings
+from lab.runs import Run
+from lab.statistics import NBSP, exceeds, percent
 
 LAST = 30
 """How many epochs of each run the chapter draws."""

@@ -39,34 +39,20 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from experiment import (
-    Claims,
-    Curves,
-    Results,
-    Run,
-    Settings,
-    band,
-    claims_table,
-    conduct,
-    environment,
-    exceeds,
-    in_full,
-    mnist,
-    network,
-    options,
-    over_seeds,
-    parse,
-    percent,
-    run_script,
-    save_figure,
-    spread,
-    train,
-)
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from scipy.optimize import Bounds, minimize
 
 import minidl
+from lab.claims import claims_table, in_full
+from lab.command_line import options, parse, run_script
+from lab.conduct import conduct
+from lab.environment import environment
+from lab.network import mnist, network, train
+from lab.plots import band, over_seeds, save_figure
+from lab.results import Claims, Curves, Results, Settings
+from lab.runs import Run
+from lab.statistics import exceeds, percent, spread
 from minidl.backend import Array
 
 COLOURS = {64: "tab:orange", 256: "tab:green", 1024: "#b58fd6"}
@@ -300,7 +286,7 @@ def verdicts(results: Results) -> Claims:
     sums over a batch, and for means. G3: the tail is the 95th percentile over the median, and must be heavier for 1024
     than for 64, early and late. G4: distances grow all the time; at the end 64 is ahead of 256, and this of 1024; and
     where 64 is as far as 1024 comes, the distances of the seeds differ less. Keskar: the large batch is sharper at both
-    radii, and lower in test accuracy. Differences must exceed chance, see `experiment.exceeds`.
+    radii, and lower in test accuracy. Differences must exceed chance, see `lab.statistics.exceeds`.
     """
     sizes = list(COLOURS)
 

@@ -333,9 +333,8 @@ def minidl_chapter37(task: Task) -> Work:
 
     The first, before the clock starts, brings memory to its peak.
     """
-    from experiment import mnist, network
-
     import minidl
+    from lab.network import mnist, network
 
     train, test = mnist(task.samples)
 

@@ -49,11 +49,14 @@ from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from experiment import Results, blas_threads, environment, mnist, network, save_figure
 from matplotlib import pyplot as plt
 from threadpoolctl import threadpool_limits
 
 import minidl
+from lab.environment import blas_threads, environment
+from lab.network import mnist, network
+from lab.plots import save_figure
+from lab.results import Results
 from minidl.backend import Array
 from minidl.checks import instance, positive, positive_int
 from minidl.training import batch_bounds, check_dataset

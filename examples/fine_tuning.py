@@ -52,32 +52,19 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from experiment import (
-    Claims,
-    Curves,
-    Results,
-    Run,
-    Settings,
-    band,
-    claims_table,
-    conduct,
-    environment,
-    exceeds,
-    in_full,
-    mnist,
-    options,
-    over_seeds,
-    parse,
-    percent,
-    run_script,
-    save_figure,
-    spread,
-    train,
-)
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import minidl
+from lab.claims import claims_table, in_full
+from lab.command_line import options, parse, run_script
+from lab.conduct import conduct
+from lab.environment import environment
+from lab.network import mnist, train
+from lab.plots import band, over_seeds, save_figure
+from lab.results import Claims, Curves, Results, Settings
+from lab.runs import Run
+from lab.statistics import exceeds, percent, spread
 from minidl.schedules import Schedule
 
 Parts: TypeAlias = Sequence[minidl.Dataset]

@@ -33,32 +33,19 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from experiment import (
-    Claims,
-    Curves,
-    Results,
-    Run,
-    Settings,
-    band,
-    claims_table,
-    conduct,
-    environment,
-    exceeds,
-    in_full,
-    mnist,
-    network,
-    options,
-    over_seeds,
-    parse,
-    percent,
-    run_script,
-    save_figure,
-    spread,
-)
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import minidl
+from lab.claims import claims_table, in_full
+from lab.command_line import options, parse, run_script
+from lab.conduct import conduct
+from lab.environment import environment
+from lab.network import mnist, network
+from lab.plots import band, over_seeds, save_figure
+from lab.results import Claims, Curves, Results, Settings
+from lab.runs import Run
+from lab.statistics import exceeds, percent, spread
 
 CLAIMS = {
     "C1": "too low a rate is slow, a good one converges, a high one plateaus above it, a very high one diverges",

@@ -29,30 +29,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from experiment import (
-    Claims,
-    Curves,
-    Results,
-    Run,
-    Settings,
-    band,
-    claims_table,
-    conduct,
-    environment,
-    exceeds,
-    in_full,
-    mnist,
-    options,
-    over_seeds,
-    parse,
-    run_script,
-    save_figure,
-    spread,
-    train,
-)
 from matplotlib import pyplot as plt
 
 import minidl
+from lab.claims import claims_table, in_full
+from lab.command_line import options, parse, run_script
+from lab.conduct import conduct
+from lab.environment import environment
+from lab.network import mnist, train
+from lab.plots import band, over_seeds, save_figure
+from lab.results import Claims, Curves, Results, Settings
+from lab.runs import Run
+from lab.statistics import exceeds, spread
 
 OPTIMIZERS: dict[str, tuple[type[minidl.Optimizer], str]] = {  # with colours that the colour-blind can tell apart
     "SGD": (minidl.SGD, "#000000"),

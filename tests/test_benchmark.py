@@ -12,10 +12,12 @@ import minidl
 ROOT = Path(minidl.__file__).parent.parent
 sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "docs" / "results")]
 
+import make_speed  # noqa: E402
+
 import benchmark  # noqa: E402
 import contestants  # noqa: E402
-import make_speed  # noqa: E402
-from experiment import NBSP, Results  # noqa: E402
+from lab.results import Results  # noqa: E402
+from lab.statistics import NBSP  # noqa: E402
 
 SETTINGS = benchmark.FULL | {"threads": 1, "starts": 2, "rounds": 2, "round_seconds": 0.001, "backend": "numpy"}
 SPEEDS = {"floor": 1.0, "minidl": 1.05, "PyTorch": 2.0, "PyTorch fused": 1.5, "PyTorch compiled": 1.4, "JAX": 1.3}

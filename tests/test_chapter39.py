@@ -15,8 +15,10 @@ from minidl.testing import strict_backend
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter39
-import experiment
-from experiment import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+import lab.network
+import lab.results
+import lab.statistics
+from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
 
 TINY = {
     "train_size": 1100,
@@ -43,7 +45,7 @@ def small(mnist, monkeypatch):
     train, test = mnist
     few = minidl.Dataset(test.x[:100], test.labels[:100])
     monkeypatch.setattr(chapter39, "mnist", lambda n, backend: (minidl.Dataset(train.x[:n], train.labels[:n]), few))
-    monkeypatch.setattr(chapter39, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
+    monkeypatch.setattr(chapter39, "network", lambda seed, backend: lab.network.network(seed, backend, width=8))
     monkeypatch.setattr(chapter39, "QUICK", TINY)
 
 
@@ -200,7 +202,7 @@ def test_the_seed_draws_the_order_and_not_the_weights(small):
 
 def test_on_another_backend_the_same_is_measured(mnist, monkeypatch):
     monkeypatch.setattr(minidl, "load_mnist", lambda: mnist)
-    monkeypatch.setattr(chapter39, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
+    monkeypatch.setattr(chapter39, "network", lambda seed, backend: lab.network.network(seed, backend, width=8))
     settings = SETTINGS | {"train_size": 300}
     with strict_backend():
         chapter39.mnist.cache_clear()
@@ -316,7 +318,7 @@ def made_up(seeds=3):
 
 
 def results_of(tmp_path, runs, settings=chapter39.FULL):
-    results = experiment.Results(tmp_path / "chapter39.json", dict(settings), {})
+    results = lab.results.Results(tmp_path / "chapter39.json", dict(settings), {})
     for seed in range(len(runs["minima"]["small"]["test"])):
         for size in chapter39.COLOURS:
             run = runs[f"batch {size}"]
@@ -455,7 +457,7 @@ def test_a_smaller_experiment_gives_no_verdict(tmp_path, change):
 
 def test_what_was_found_is_said(tmp_path):
     rows = chapter39.verdicts(results_of(tmp_path, made_up()))
-    measured = {row["id"]: row["measured"].replace(experiment.NBSP, " ") for row in rows}
+    measured = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in rows}
     assert measured["law"].startswith("measured minus predicted, in standard errors: B = 16: +0.0, B = 64: +0.0, ")
     assert "a batch's gradient over a sample's early 64: 0.386" in measured["G1"]
     assert "obtuse angles at 64: 60.00 ± 0.00 %, 60.00 ± 0.00 %" in measured["G1"]

@@ -11,8 +11,10 @@ import minidl
 
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
-import experiment
 import fine_tuning
+import lab.claims
+import lab.results
+import lab.statistics
 
 TINY = {"labels": [20, 100], "pretrain_size": 300, "pretrain_epochs": 1, "images": 100, "cycles": 2}
 SETTINGS = TINY | {
@@ -69,7 +71,7 @@ def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
             assert [step[:2] for step in run["steps"]] == [f"{line} " for line in range(1, 9)]
             assert len(run["rates"]) == 2
     assert [row["id"] for row in results["claims"]] == list(fine_tuning.CLAIMS)
-    assert {row["verdict"] for row in results["claims"]} == {experiment.NOT_TESTED}
+    assert {row["verdict"] for row in results["claims"]} == {lab.claims.NOT_TESTED}
     assert "The recipe with 100 labels, seed 3, line by line:\n1 augmentation" in printed
     assert figure.read_bytes().startswith(b"\x89PNG")
 
@@ -176,7 +178,7 @@ AS_CLAIMED = {
 def results_with(tmp_path, accuracies, trunk=("a", "a", "b"), **settings):
     """Return results in which the rivals end with these accuracies, one a seed, whatever the number of labels."""
     settings = SETTINGS | {"first_epochs": 2} | fine_tuning.FULL | settings
-    results = experiment.Results(tmp_path / "fine_tuning.json", settings, {})
+    results = lab.results.Results(tmp_path / "fine_tuning.json", settings, {})
     for labels in settings["labels"]:
         for rival, values in accuracies.items():
             for seed, value in enumerate(values):
@@ -198,7 +200,7 @@ def verdicts(results):
 def test_all_claims_can_be_reproduced(tmp_path):
     found = verdicts(results_with(tmp_path, AS_CLAIMED))
     assert list(found) == list(fine_tuning.CLAIMS)
-    assert set(found.values()) == {experiment.REPRODUCED}
+    assert set(found.values()) == {lab.claims.REPRODUCED}
 
 
 @pytest.mark.parametrize(
@@ -215,25 +217,25 @@ def test_all_claims_can_be_reproduced(tmp_path):
 )
 def test_claims_can_fail(tmp_path, failing, change):
     found = verdicts(results_with(tmp_path, AS_CLAIMED | change))
-    assert {identity for identity, verdict in found.items() if verdict == experiment.NOT_REPRODUCED} == failing
-    assert list(found.values()).count(experiment.REPRODUCED) == len(found) - len(failing)
+    assert {identity for identity, verdict in found.items() if verdict == lab.claims.NOT_REPRODUCED} == failing
+    assert list(found.values()).count(lab.claims.REPRODUCED) == len(found) - len(failing)
 
 
 @pytest.mark.parametrize("trunk", [("a", "c", "b"), ("a", "a", "a")])
 def test_freezing_that_does_not_work_is_noticed(tmp_path, trunk):
     found = verdicts(results_with(tmp_path, AS_CLAIMED, trunk=trunk))
-    assert [identity for identity in found if found[identity] == experiment.NOT_REPRODUCED] == ["C8"]
+    assert [identity for identity in found if found[identity] == lab.claims.NOT_REPRODUCED] == ["C8"]
 
 
 @pytest.mark.parametrize("change", [{"labels": [20, 100]}, {"pretrain_epochs": 4}, {"cycles": 3}])
 def test_a_smaller_experiment_gives_no_verdict(tmp_path, change):
     found = verdicts(results_with(tmp_path, AS_CLAIMED, **change))
-    assert set(found.values()) == {experiment.NOT_TESTED}
+    assert set(found.values()) == {lab.claims.NOT_TESTED}
 
 
 def test_what_was_found_is_said_in_words(tmp_path):
     results = results_with(tmp_path, AS_CLAIMED | {"one rate": [0.97] * 3, "from scratch": [0.95, 0.96, 0.95]})
-    said = {row["id"]: row["measured"].replace(experiment.NBSP, " ") for row in fine_tuning.verdicts(results)}
+    said = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in fine_tuning.verdicts(results)}
     assert "recipe (95.33 ± 0.58 %) is worse than one rate (97.00 ± 0.00 %)" in said["C7"]
     assert "with 2,500 labels the difference is -1.67 ± 0.58 points" in said["C7"]
     assert "is not clearly better or worse than from scratch" in said["C9"]

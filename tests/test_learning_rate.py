@@ -11,7 +11,8 @@ import minidl
 
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
-import experiment
+import lab.network
+import lab.results
 import learning_rate
 
 TINY = {"train_size": 640, "test_size": 100, "epochs": 15, "every": 5, "target": 0.5, "range_updates": 40}
@@ -23,7 +24,7 @@ ENTRIES = 60
 def small(mnist, monkeypatch):
     """Make the network narrow and the experiment small."""
     monkeypatch.setattr(minidl, "load_mnist", lambda: mnist)
-    monkeypatch.setattr(learning_rate, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
+    monkeypatch.setattr(learning_rate, "network", lambda seed, backend: lab.network.network(seed, backend, width=8))
     monkeypatch.setattr(learning_rate, "QUICK", TINY)
 
 
@@ -61,7 +62,7 @@ def test_a_training_is_that_of_fit(small):
     settings = learning_rate.SETTINGS | TINY | {"backend": "numpy", "epochs": 5}
     found = learning_rate.follow(settings, 3, "triangular")["history"]
     train, test = learning_rate.images(settings)
-    model, schedule = experiment.network(3, width=8), minidl.triangular(0.01, 0.04, 2.5)
+    model, schedule = lab.network.network(3, width=8), minidl.triangular(0.01, 0.04, 2.5)
     history = minidl.fit(model, minidl.SGD(), train, test, epochs=5, batch_size=64, lr=schedule, seed=3)
     assert found["test_accuracy"][1::2] == history.test_accuracy
     assert found["lr"][::2] == history.lr
@@ -133,7 +134,7 @@ def with_accuracy(accuracy):
 
 
 def results_of(tmp_path, runs, settings=learning_rate.SETTINGS | learning_rate.FULL, seeds=SEEDS):
-    results = experiment.Results(tmp_path / "learning_rate.json", settings | {"backend": "numpy"}, {})
+    results = lab.results.Results(tmp_path / "learning_rate.json", settings | {"backend": "numpy"}, {})
     for name, measured in runs.items():
         for seed in seeds:
             record = {"name": name, "seed": seed} | measured

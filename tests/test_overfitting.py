@@ -12,7 +12,8 @@ import minidl
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import overfitting
-from experiment import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Results
+from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+from lab.results import Results
 
 SMALL = {"epochs": 2, "train_size": 160, "validation_size": 20, "patience": 1}
 NAMES = [overfitting.called("plain", *key) for key in overfitting.PLAIN] + [

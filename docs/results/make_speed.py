@@ -15,7 +15,7 @@ DOCS = FOLDER.parent
 sys.path.insert(0, str(DOCS.parent / "examples"))
 
 from benchmark import OPTIMIZERS, kind_of, measured_parts, parts_of_step, ratio, seconds, speeds  # noqa: E402
-from experiment import Results  # noqa: E402
+from lab.results import Results  # noqa: E402
 
 ROWS = {
     "gather": ("gather",),

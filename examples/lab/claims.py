@@ -1,0 +1,48 @@
+"""The table of claims: what a source claims, what was measured, and whether the claim held."""
+
+from textwrap import wrap
+
+from lab.results import Claims, Settings
+
+REPRODUCED = "reproduced"
+NOT_REPRODUCED = "not reproduced"
+NOT_TESTED = "not tested in this run"
+
+
+def in_full(settings: Settings, full: Settings) -> bool:
+    """Tell whether an experiment has its settings in full; only then can it decide claims."""
+    return all(settings[key] == value for key, value in full.items())
+
+
+def claim(identity: str, claimed: str, measured: str, held: bool | None) -> dict[str, str]:
+    """Return a row of the table of claims; ``held`` is None where this run cannot tell."""
+    verdict = NOT_TESTED if held is None else REPRODUCED if held else NOT_REPRODUCED
+    return {"id": identity, "claimed": claimed, "measured": measured, "verdict": verdict}
+
+
+def claims_table(claims: dict[str, str], found: dict[str, tuple[str, bool]], decided: bool, scope: str = "") -> Claims:
+    """Return the table of claims.
+
+    Args:
+        claims: what is claimed, by identity, in the order of the table.
+        found: for each of them what was measured, and whether it held.
+        decided: whether this run is one that can tell.
+        scope: stands behind what was measured.
+    """
+    return [
+        claim(identity, claimed, found[identity][0] + scope, found[identity][1] if decided else None)
+        for identity, claimed in claims.items()
+    ]
+
+
+def print_claims(claims: Claims) -> None:
+    """Print the table of claims, long cells on several lines."""
+    widths = {"id": max(len(row["id"]) for row in claims), "claimed": 32, "measured": 46, "verdict": 22}
+    print("\n" + "  ".join(f"{column:<{width}}" for column, width in widths.items()).rstrip())
+    print("  ".join("-" * width for width in widths.values()))
+    for row in claims:
+        cells = [wrap(row[column], width) for column, width in widths.items()]
+        for line in range(max(map(len, cells))):
+            parts = (cell[line] if line < len(cell) else "" for cell in cells)
+            print("  ".join(f"{part:<{width}}" for part, width in zip(parts, widths.values(), strict=True)).rstrip())
+        print()
