@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,9 +72,9 @@ def test_a_run_that_always_ends_its_worker_is_given_up_after_the_others(conducte
     assert [begun(tmp_path / f"seed {seed}") for seed in range(3)] == [3, 1, 1]
 
 
-def chapter37(*options, env=ONE_THREAD):
+def chapter37(*options, env=ONE_THREAD, examples=EXAMPLES):
     """Start the example, and return its process."""
-    line = [sys.executable, EXAMPLES / "chapter37.py", *GRID, *map(str, options)]
+    line = [sys.executable, examples / "chapter37.py", *GRID, *map(str, options)]
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env)
 
 
@@ -101,6 +102,21 @@ def cluster(tmp_path_factory):
         until(lambda: file.exists() and file.read_text().endswith("}"))
         address = json.loads(file.read_text())["address"]
         yield address, lambda threads: begin("worker", address, "--nthreads", threads, "--no-nanny")
+
+
+def test_dask_workers_run_the_lab_of_each_call_and_not_of_an_earlier_one(cluster, tmp_path):
+    address, worker = cluster
+    process = worker(1)
+    edited = Path(shutil.copytree(EXAMPLES, tmp_path / "examples"))
+    source = edited / "lab" / "environment.py"
+    source.write_text(source.read_text().replace("minidl.__version__", "'edited'"))
+    for number, examples in enumerate([EXAMPLES, edited]):
+        call = chapter37("--out", tmp_path / str(number), "--dask", address, examples=examples)
+        _, errors = call.communicate()
+        assert call.returncode == 0, errors
+    assert json.loads((tmp_path / "1" / "chapter37.json").read_text())["environment"]["minidl"] == "edited"
+    process.kill()
+    process.wait()
 
 
 def test_a_dask_cluster_gives_the_same_bits_though_a_worker_is_killed(cluster, tmp_path):

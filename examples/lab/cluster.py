@@ -1,11 +1,11 @@
 """Runs on the machines of a Dask cluster; docs/beyond_one_machine.md has the commands."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZipFile
 
 from lab.environment import environment
 from lab.results import Results
@@ -57,12 +57,15 @@ def by_dask(address: str, results: Results, runs: list[Run]) -> Iterator[dict[st
 def send_lab(client: Any) -> None:
     """Send this package to the workers, also to those that come later; the script itself travels with its functions."""
     package = Path(__file__).parent
-    client.run(forget, package.name)
+
+    def forget() -> None:  # what an earlier call sent; a worker imports a module only once
+        for name in [name for name in sys.modules if name.partition(".")[0] == package.name]:
+            del sys.modules[name]
+
+    client.run(forget)
     with TemporaryDirectory() as folder:
-        client.upload_file(shutil.make_archive(f"{folder}/{package.name}", "zip", package.parent, package.name))
-
-
-def forget(package: str) -> None:
-    """Forget the modules of a package, so that a worker imports those just sent and not those of an earlier call."""
-    for name in [name for name in sys.modules if name.split(".")[0] == package]:
-        del sys.modules[name]
+        archive = Path(folder) / f"{package.name}.zip"  # Python imports from it as from a folder
+        with ZipFile(archive, "w") as file:
+            for source in package.rglob("*.py"):
+                file.write(source, source.relative_to(package.parent))
+        client.upload_file(str(archive))
