@@ -1,12 +1,32 @@
 """The table of claims: what a source claims, what was measured, and whether the claim held."""
 
+from collections.abc import Callable
 from textwrap import wrap
+from typing import TypeAlias
 
-from lab.results import Claims, Settings
+from lab.results import Claims, Results, Settings
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
 NOT_TESTED = "not tested in this run"
+
+Rule: TypeAlias = Callable[[Results], tuple[str, bool]]
+"""Judges one claim: returns what was measured, and whether the claim held."""
+
+
+def judge(claims: dict[str, str], rules: dict[str, Rule], full: Settings, results: Results, scope: str = "") -> Claims:
+    """Return the table of claims; only an experiment with its settings in full decides them.
+
+    Args:
+        claims: what is claimed, by identity, in the order of the table.
+        rules: what judges it, by identity.
+        full: the settings of the experiment in full.
+        results: what was measured.
+        scope: stands behind what was measured in a smaller experiment.
+    """
+    decided = in_full(results.settings, full)
+    found = {identity: rules[identity](results) for identity in claims}
+    return claims_table(claims, found, decided, "" if decided else scope)
 
 
 def in_full(settings: Settings, full: Settings) -> bool:
