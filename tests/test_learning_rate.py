@@ -11,6 +11,8 @@ import minidl
 
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
+import lab.crossings
+import lab.figures.learning_rate
 import lab.network
 import lab.results
 import learning_rate
@@ -79,10 +81,10 @@ def test_divergence_is_a_result(small, policy, entries):
 def test_gradients_of_the_landscapes(landscape):
     w, step = np.array([0.7, -0.4]), 1e-6
     numeric = [
-        (learning_rate.height(landscape, *(w + d)) - learning_rate.height(landscape, *(w - d))) / (2 * step)
+        (lab.crossings.height(landscape, *(w + d)) - lab.crossings.height(landscape, *(w - d))) / (2 * step)
         for d in step * np.eye(2)
     ]
-    np.testing.assert_allclose(learning_rate.gradient(landscape, w), numeric, rtol=1e-6)
+    np.testing.assert_allclose(lab.crossings.gradient(landscape, w), numeric, rtol=1e-6)
 
 
 def test_steps_that_never_suffice_end():
@@ -224,7 +226,7 @@ def test_seeds_that_some_runs_lack_are_left_out(tmp_path):
 @pytest.fixture
 def coarse(monkeypatch):
     """Save figures with few points."""
-    monkeypatch.setattr(learning_rate, "save_figure", lambda figure, path: figure.savefig(path, dpi=20))
+    monkeypatch.setattr(lab.figures.learning_rate, "save_figure", lambda figure, path: figure.savefig(path, dpi=20))
 
 
 @pytest.mark.parametrize(
