@@ -15,6 +15,7 @@ EXAMPLES = Path(minidl.__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import lab.claims  # noqa: E402
+import lab.landscapes  # noqa: E402
 import lab.results  # noqa: E402
 
 spec = importlib.util.spec_from_file_location("optimizers_example", EXAMPLES / "optimizers.py")
@@ -68,7 +69,7 @@ def test_a_call_leaves_results_and_figures_and_a_second_one_changes_nothing(few,
             assert len(run["trials"]) == (9 if run["experiment"] == "logistic" else 9 + 3)
             assert len(run["history"]["epoch"]) == 2 or "diverged" in run
     walks = next(run for run in results["runs"] if run["name"] == "landscapes")["walks"]
-    assert set(walks) == set(example.LANDSCAPES)
+    assert set(walks) == set(lab.landscapes.LANDSCAPES)
     assert all(set(walk) == set(example.OPTIMIZERS) for walk in walks.values())
     assert [row["id"] for row in results["claims"]] == list(example.CLAIMS)
     assert {row["verdict"] for row in results["claims"]} == {lab.claims.NOT_TESTED}
@@ -110,7 +111,7 @@ def test_the_rate_of_logistic_regression_falls_with_the_root_of_the_updates(few)
 
 def test_walks_go_down_the_gradient():
     starts = np.array([[-3.0, 1.0], [-0.7, 2.0]])
-    path = example.walk(example.LANDSCAPES["ravine"], minidl.SGD(0.01), starts, 2)
+    path = lab.landscapes.walk(lab.landscapes.LANDSCAPES["ravine"], minidl.SGD(0.01), starts, 2)
     c, s = np.sqrt(3) / 2, 0.5
     turn = np.array([[c, s], [-s, c]])
     hessian = turn.T @ np.diag([1.0, 100.0]) @ turn
@@ -121,12 +122,12 @@ def test_walks_go_down_the_gradient():
 
 
 def test_a_walk_has_arrived_when_it_stays():
-    plane = example.Landscape("", lambda x, y: x + 0 * y, (0, 0), 0.0, (0, 1, 0, 1))
+    plane = lab.landscapes.Landscape("", lambda x, y: x + 0 * y, (0, 0), 0.0, (0, 1, 0, 1))
     x = np.array(
         [[5, 0, 0, 0], [5, 0, 1, 0], [5, 0, 0, 1], [0, 0, 0, 0], [5, np.inf, np.nan, np.nan], [5, np.nan, 0, 0]]
     )
     path = np.stack([x, 0 * np.ones_like(x)], axis=1).transpose(2, 1, 0)
-    assert example.arrivals(plane, path).tolist() == [1, 3, np.inf, 0, np.inf, 2]
+    assert lab.landscapes.arrivals(plane, path).tolist() == [1, 3, np.inf, 0, np.inf, 2]
 
 
 def test_what_formulas_do_is_as_the_text_says(few):
