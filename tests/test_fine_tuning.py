@@ -15,6 +15,8 @@ import fine_tuning
 import lab.claims
 import lab.results
 import lab.statistics
+from lab import transfer
+from lab.figures.fine_tuning import RIVALS
 
 TINY = {"labels": [20, 100], "pretrain_size": 300, "pretrain_epochs": 1, "images": 100, "cycles": 2}
 SETTINGS = TINY | {
@@ -38,12 +40,12 @@ def few_images(mnist, monkeypatch):
     """Let the example see few images only, with a small network, and forget what it pretrains on them."""
     train, test = mnist
     small = minidl.Dataset(train.x[:2000], train.labels[:2000]), minidl.Dataset(test.x[:200], test.labels[:200])
-    monkeypatch.setattr(fine_tuning, "mnist", lambda _size=None: small)
-    monkeypatch.setattr(fine_tuning, "classifier", small_classifier)
+    monkeypatch.setattr(transfer, "mnist", lambda _size=None: small)
+    monkeypatch.setattr(transfer, "classifier", small_classifier)
     monkeypatch.setattr(fine_tuning, "QUICK", TINY)
-    fine_tuning.pretrained_network.cache_clear()
+    transfer.pretrained_network.cache_clear()
     yield small
-    fine_tuning.pretrained_network.cache_clear()
+    transfer.pretrained_network.cache_clear()
 
 
 def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
@@ -53,7 +55,7 @@ def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
     file, figure = tmp_path / "fine_tuning.json", tmp_path / "fine_tuning.png"
     first = file.read_bytes()
     results = json.loads(first)
-    rivals = {20: list(fine_tuning.RIVALS), 100: [*fine_tuning.RIVALS, "factor 2.6", "factor 10"]}
+    rivals = {20: list(RIVALS), 100: [*RIVALS, "factor 2.6", "factor 10"]}
     expected = {(f"{rival}, {labels} labels", 3) for labels in rivals for rival in rivals[labels]}
     assert {(run["name"], run["seed"]) for run in results["runs"]} == expected
     assert len(results["runs"]) == len(expected)
@@ -100,16 +102,16 @@ def test_a_run_is_the_same_whatever_went_before(few_images):
         return record
 
     alone = record()
-    fine_tuning.pretrained_network.cache_clear()
+    transfer.pretrained_network.cache_clear()
     fine_tuning.at_once(SETTINGS, 1, 20, 3.0, pretrained=True)  # on a copy of the same pretrained network
     assert record() == alone
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_rivals_start_alike_but_for_the_trunk(few_images, pretrained):
-    way = fine_tuning.Transfer(SETTINGS, 0, 20, pretrained)
-    source = fine_tuning.pretrained_network(0, 300, 1, 0.001, "numpy")
-    fresh = fine_tuning.classifier("numpy", np.random.default_rng([0, 0]))
+    way = transfer.Transfer(SETTINGS, 0, 20, pretrained)
+    source = transfer.pretrained_network(0, 300, 1, 0.001, "numpy")
+    fresh = transfer.classifier("numpy", np.random.default_rng([0, 0]))
     assert np.array_equal(way.model[:4].params, (source if pretrained else fresh)[:4].params)
     assert np.array_equal(way.model[4:].params, fresh[4:].params)
     way.lower_rates(3.0)
@@ -127,15 +129,15 @@ def test_where_nothing_is_suggested_adams_default_is_taken(few_images, monkeypat
 
 
 def test_the_network_is_the_one_that_the_settings_name():
-    model = fine_tuning.classifier("numpy", np.random.default_rng(0))
+    model = transfer.classifier("numpy", np.random.default_rng(0))
     assert [layer.out_features for layer in model.layers[::2]] == [256, 256, 5]
     assert [layer.name for layer in model.layers[::2]] == ["dense0", "dense2", "dense4"]
 
 
 def test_images_are_drawn_fairly(few_images):
-    few, validation, test = fine_tuning.few_labels(SETTINGS, 0, 20)
-    more, more_validation, _ = fine_tuning.few_labels(SETTINGS, 0, 100)
-    other, _, _ = fine_tuning.few_labels(SETTINGS, 1, 20)
+    few, validation, test = transfer.few_labels(SETTINGS, 0, 20)
+    more, more_validation, _ = transfer.few_labels(SETTINGS, 0, 100)
+    other, _, _ = transfer.few_labels(SETTINGS, 1, 20)
 
     def images(data):
         return {row.tobytes() for row in data.x}
@@ -153,7 +155,7 @@ def test_images_are_drawn_fairly(few_images):
 
 
 def test_divergence_is_a_result(few_images, monkeypatch, tmp_path):
-    monkeypatch.setattr(fine_tuning.Transfer, "find_rate", lambda way, *_: way.rates.append(1e30) or 1e30)
+    monkeypatch.setattr(transfer.Transfer, "find_rate", lambda way, *_: way.rates.append(1e30) or 1e30)
     for record in (
         fine_tuning.in_stages(SETTINGS, 0, 20, 3.0),
         fine_tuning.at_once(SETTINGS, 0, 20, 1.0, pretrained=False),
