@@ -44,28 +44,11 @@ from lab.sample_gradients import batch_gradient, check_law, look_at_gradients, n
 from lab.sharpness import compare_minima
 from lab.verdicts.chapter39 import CLAIMS, RULES, SIZES, TIMES
 
-FULL = {
-    "train_size": 60_000,
-    "epochs": 10,
-    "batches": 200,
-    "stride": 4096,
-    "law_sizes": [16, 64, 256, 1024, 4096],
-    "keskar_size": 20_000,
-    "keskar_epochs": {"small": 20, "large": 60},
-    "keskar_width": 512,
-    "sharpness_samples": 5_000,
-}
-QUICK = {
-    "train_size": 3_000,
-    "epochs": 2,
-    "batches": 30,
-    "stride": 1024,
-    "law_sizes": [16, 64, 256, 1024],
-    "keskar_size": 2_000,
-    "keskar_epochs": {"small": 2, "large": 6},
-    "keskar_width": 64,
-    "sharpness_samples": 500,
-}
+FULL = {"train_size": 60_000, "epochs": 10, "batches": 200, "stride": 4096, "law_sizes": [16, 64, 256, 1024, 4096]}
+FULL |= {"keskar_size": 20_000, "keskar_epochs": {"small": 20, "large": 60}, "keskar_width": 512}
+FULL |= {"sharpness_samples": 5_000}
+QUICK = {"train_size": 3_000, "epochs": 2, "batches": 30, "stride": 1024, "law_sizes": [16, 64, 256, 1024]}
+QUICK |= {"keskar_size": 2_000, "keskar_epochs": {"small": 2, "large": 6}, "keskar_width": 64, "sharpness_samples": 500}
 KESKAR_SEEDS = 3
 CAVEATS = (
     "Dinh et al. 2017: rescaling the weights changes sharpness and leaves the function alone; "

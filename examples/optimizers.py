@@ -36,20 +36,14 @@ from lab.conduct import conduct
 from lab.environment import environment
 from lab.figures.optimizers import draw
 from lab.formulas import gradient_error, measure_optimizers
-from lab.landscapes import shares_of_starts, walk_all
+from lab.landscapes import fastest_walks, good_ends
 from lab.network import mnist, train
 from lab.results import Results, Settings
 from lab.runs import Run
 from lab.verdicts.optimizers import CLAIMS, EXPERIMENTS, RULES
 
-OPTIMIZERS: dict[str, type[minidl.Optimizer]] = {
-    "SGD": minidl.SGD,
-    "Momentum": minidl.Momentum,
-    "Nesterov": minidl.Nesterov,
-    "Adagrad": minidl.Adagrad,
-    "RMSprop": minidl.RMSprop,
-    "Adam": minidl.Adam,
-}
+KINDS = (minidl.SGD, minidl.Momentum, minidl.Nesterov, minidl.Adagrad, minidl.RMSprop, minidl.Adam)
+OPTIMIZERS: dict[str, type[minidl.Optimizer]] = {kind.__name__: kind for kind in KINDS}
 FULL = {  # trials: the images of each round, and how many rates go on from it
     "logistic": {"images": 60_000, "epochs": 20, "trials": [[60_000, 1]]},
     "hidden": {"images": 60_000, "epochs": 6, "trials": [[6_400, 3], [25_600, 1]]},
@@ -79,10 +73,7 @@ def main(given: list[str] | None = None) -> None:
         "backend": args.backend,
     } | (QUICK if args.quick else FULL)
     results = Results(args.out / "optimizers.json", settings, environment(args.backend))
-    runs = [
-        Run("formulas", 0, measure_formulas, {}),
-        Run("landscapes", 0, walk_through_landscapes, {}),
-    ]  # without chance
+    runs = [Run("formulas", 0, measure_formulas, {}), Run("landscapes", 0, walk, {})]  # without chance
     runs += [
         Run(f"{experiment}: {name}", seed, train_with, {"experiment": experiment, "optimizer": name})
         for seed in args.seeds
@@ -134,16 +125,14 @@ def measure_formulas(settings: Settings, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     formulas = measure_optimizers(rng)
     model = network(settings, 0, hidden=True, p=0.0, dtype="float64")
-    images = mnist(settings["hidden"]["images"])[0]
-    return {
-        "gradient_error": gradient_error(model, images.x[:128].astype("float64"), images.labels[:128], rng)
-    } | formulas
+    x, labels = (array[:128] for array in mnist(settings["hidden"]["images"])[0])
+    return {"gradient_error": gradient_error(model, x.astype("float64"), labels, rng)} | formulas
 
 
-def walk_through_landscapes(settings: Settings, _seed: int) -> dict[str, Any]:
+def walk(settings: Settings, _seed: int) -> dict[str, Any]:
     """Walk through every landscape with every optimiser at every rate of a grid."""
-    how = OPTIMIZERS, settings["landscape_rates"], settings["steps"]
-    return {"walks": walk_all(*how), "shares": shares_of_starts(*how)}
+    grid = OPTIMIZERS, settings["landscape_rates"], settings["steps"]
+    return {"walks": fastest_walks(*grid), "shares": good_ends(*grid)}
 
 
 if __name__ == "__main__":

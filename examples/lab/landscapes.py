@@ -1,7 +1,4 @@
-"""Drawn landscapes: functions of two variables on which one sees what an optimiser does.
-
-The same optimiser walks at every rate of a grid, and the walk that arrives in the fewest steps is kept.
-"""
+"""Drawn landscapes: functions of two variables, on which you can see what an optimiser does."""
 
 from collections.abc import Callable
 from math import inf, isfinite, sqrt
@@ -62,7 +59,7 @@ LANDSCAPES["plateau, at rest"] = LANDSCAPES["plateau"]._replace(goal=0.001)
 
 
 def walk(landscape: Landscape, rule: minidl.Optimizer, starts: Curves, steps: int) -> Curves:
-    """Return the way from each of the starts, (2, n) -> (steps + 1, 2, n); one optimiser moves them all at once.
+    """Return the path from each of the starts, (2, n) -> (steps + 1, 2, n); one optimiser moves all points at once.
 
     The gradient is exact but for rounding: ∂f/∂x = Im f(x + ih, y) / h, with a step h too small to be squared.
     """
@@ -79,13 +76,13 @@ def walk(landscape: Landscape, rule: minidl.Optimizer, starts: Curves, steps: in
 
 
 def arrivals(landscape: Landscape, path: Curves) -> Curves:
-    """Return, for each of n ways (steps + 1, 2, n), after how many steps it is at the goal for good; inf for never."""
+    """Return for each of n paths, (steps + 1, 2, n), after how many steps it is at the goal for good; inf for never."""
     with np.errstate(all="ignore"):
         there = landscape.value(path[:, 0], path[:, 1]) <= landscape.goal  # no number is not there
     return np.where(there[-1], len(there) - np.logical_and.accumulate(there[::-1]).sum(axis=0), inf)
 
 
-def walk_all(optimizers: Optimizers, rates: list[float], steps: int) -> dict[str, Any]:
+def fastest_walks(optimizers: Optimizers, rates: list[float], steps: int) -> dict[str, Any]:
     """Walk through every landscape with every optimiser at every rate; keep the fastest walk of each."""
     walks: dict[str, dict[str, Any]] = {place: {} for place in LANDSCAPES}
     for name, kind in optimizers.items():
@@ -101,10 +98,10 @@ def walk_all(optimizers: Optimizers, rates: list[float], steps: int) -> dict[str
     return walks
 
 
-def shares_of_starts(optimizers: Optimizers, rates: list[float], steps: int) -> dict[str, dict[str, float]]:
-    """Return how many of 201 starts, spread evenly over both basins of the double well, end in the better minimum.
+def good_ends(optimizers: Optimizers, rates: list[float], steps: int) -> dict[str, dict[str, float]]:
+    """Return which fraction of 201 starts, spread evenly over the double well, ends in the better minimum.
 
-    Fractions at the rate where they are highest: of all starts, and of those in the poor and in the good basin.
+    The fractions of all starts, and of those in the poor and in the good basin, at the rate where the first is highest.
     """
     shares = {}
     well, spots = LANDSCAPES["double well"], np.array([np.linspace(-2, 2, 201), np.ones(201)])

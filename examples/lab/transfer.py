@@ -28,19 +28,14 @@ import numpy as np
 import minidl
 from lab.network import mnist, train
 from lab.results import Settings
+from lab.sample_gradients import norm
 from minidl.schedules import Schedule
 
 Parts: TypeAlias = Sequence[minidl.Dataset]
 """Images to learn from, and images for validation."""
 
 TRUNK = 4  # layers before the last dense one: what is frozen, and whose activations are precomputed
-COLUMNS = {  # of the runs' histories: what `fit` calls test is here for validation
-    "train_loss": "train_loss",
-    "train_accuracy": "train_accuracy",
-    "validation_loss": "test_loss",
-    "validation_accuracy": "test_accuracy",
-    "lr": "lr",
-}
+COLUMNS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
 
 
 class Transfer:
@@ -98,8 +93,8 @@ class Transfer:
 
         more |= {"epochs": epochs, "batch_size": self.settings["batch_size"], "lr": lr, "seed": self.order}
         done = train(model, minidl.Adam(), *parts, after_epoch=measure, **more)
-        for column, in_fit in COLUMNS.items():
-            self.history[column] += done["history"][in_fit]
+        for column in COLUMNS:  # what `fit` calls test is here for validation
+            self.history[column] += done["history"][column.replace("validation", "test")]
         self.diverged = done.get("diverged", "")
 
     def train_until_overfitting(self, rate: float) -> None:
@@ -125,11 +120,6 @@ class Transfer:
         measured = {key: getattr(self, key) for key in ("history", "rates", "best_epoch", "accuracy")}
         measured["last_accuracy"] = None if self.diverged else self.history["test_accuracy"][-1]
         return measured | {"moved": moved} | ({"diverged": self.diverged} if self.diverged else {})
-
-
-def norm(params: Any) -> float:
-    """Return the length of a vector."""
-    return float(np.linalg.norm(minidl.to_numpy(params)))
 
 
 def classifier(backend: str, rng: np.random.Generator) -> minidl.Sequential:

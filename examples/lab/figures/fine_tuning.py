@@ -1,5 +1,6 @@
 """The figure on fine-tuning: accuracy against labels and against epochs, and how far the layers have moved."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def draw(results: Results, path: Path) -> None:
     axes[0].set_xticks(labels, [f"{number:,}" for number in labels], minor=False)
     axes[0].minorticks_off()
     axes[0].set_title("What is reached", pad=20)
-    draw_way(results, axes[1])
+    draw_epochs(results, axes[1])
     draw_moved(results, axes[2])
     for ax in axes:
         ax.grid(alpha=0.3)
@@ -39,7 +40,7 @@ def draw(results: Results, path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_way(results: Results, axes: Axes) -> None:
+def draw_epochs(results: Results, axes: Axes) -> None:
     """Draw the test accuracy after each epoch, and of the parameters that are kept."""
     first = results.settings["first_epochs"]
     total = 2 * first + 2 ** results.settings["cycles"] - 1
@@ -47,13 +48,8 @@ def draw_way(results: Results, axes: Axes) -> None:
         curves = 100 * results.curves(named(rival, MAIN), "test_accuracy")
         band(axes, np.arange(1.0, curves.shape[1] + 1), curves, color, rival)
         axes.plot(total + 1, 100 * accuracy(results, rival).mean(), color=color, marker=marker)
-    stages = {
-        "line 3": (0, first),
-        "line 4": (first, 2 * first),
-        "line 8": (2 * first, total),
-        "kept": (total, total + 1),
-    }
-    for stage, (start, stop) in stages.items():
+    borders = (0, first, 2 * first, total, total + 1)
+    for stage, (start, stop) in zip(("line 3", "line 4", "line 8", "kept"), pairwise(borders), strict=True):
         axes.axvline(start + 0.5, color="black", linewidth=0.8, linestyle=":")
         axes.text((start + stop + 1) / 2, 1.01, stage, transform=axes.get_xaxis_transform(), ha="center")
     axes.set(xlabel="epochs", ylabel="test accuracy (%)", xlim=(0.5, total + 1.5))

@@ -47,9 +47,8 @@ def draw_regimes(results: Results, axes: Axes) -> None:
     for rate, colour in zip(rates, plt.get_cmap("viridis_r")(np.linspace(0.15, 1, len(rates))), strict=True):
         runs = results.called(name_of(rate))
         lost = sum("diverged" in run for run in runs)
-        curve(
-            results, axes, name_of(rate), "loss", colour, f"{rate:g}" + f": {lost} of {len(runs)} diverged" * bool(lost)
-        )
+        label = f"{rate:g}: {lost} of {len(runs)} diverged" if lost else f"{rate:g}"
+        curve(results, axes, name_of(rate), "loss", colour, label)
     axes.axhline(CHANCE, color="black", linestyle=":", linewidth=1)
     axes.set(title="Fixed rates (dotted: chance)", xlabel="updates", ylabel="training loss (logarithmic)", yscale="log")
     axes.set_ylim(top=1e4)
@@ -66,9 +65,8 @@ def draw_range_tests(results: Results, axes: Axes) -> None:
         if rate is not None:
             axes.axvline(rate, color=colour, linestyle="--", label=f"{name}: {rate:.2g}")
     axes.axvspan(results.settings["fixed"][0], results.settings["fixed"][-1], color="0.9", label="bounds of the cycles")
-    axes.set(
-        title="Range test", xlabel="learning rate (logarithmic)", ylabel="smoothed loss", xscale="log", ylim=(0, 6)
-    )
+    axes.set(title="Range test", ylabel="smoothed loss", ylim=(0, 6))
+    axes.set(xlabel="learning rate (logarithmic)", xscale="log")
     axes.legend(title=f"suggested with seed {tests[0]['seed']}", fontsize="small", loc="upper left")
 
 
@@ -117,9 +115,8 @@ def draw_crossings(results: Results, saddle: Axes, steps: Axes) -> None:
     saddle.contourf(x, y, height("saddle", x, y), levels=20, cmap="Greys", alpha=0.8)
     for name, colour, marker in zip(OPTIMIZERS, COLOURS, "o^s", strict=False):
         path = np.array(results.called(f"crossing: {name}")[0]["path"])
-        saddle.plot(
-            *path.T, marker=marker, markersize=4, color=colour, linewidth=1, label=f"{name}: {len(path) - 1} steps"
-        )
+        label = f"{name}: {len(path) - 1} steps"
+        saddle.plot(*path.T, marker=marker, markersize=4, color=colour, linewidth=1, label=label)
         for landscape, style in (("saddle", "-"), ("plateau", "--")):
             counts = results.values(f"crossing: {name}", f"{landscape}_steps").mean(axis=0)
             steps.plot(rates, counts, color=colour, ls=style, marker=marker, label=f"{name}, {landscape}")

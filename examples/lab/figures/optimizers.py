@@ -37,9 +37,8 @@ def draw(results: Results, path: Path) -> None:
     for ax in axes.flat:
         ax.grid(alpha=0.3, which="both")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
-    figure.suptitle(
-        f"Six optimisers on MNIST, each at the rate of one grid that is best in short trials{over_seeds(results)}"
-    )
+    title = "Six optimisers on MNIST, each at the rate of one grid that is best in short trials"
+    figure.suptitle(title + over_seeds(results))
     save_figure(figure, path)
 
 
@@ -58,19 +57,13 @@ def draw_walks(results: Results, path: Path) -> None:
         for width, (name, colour) in zip(np.linspace(2.5, 1, 6), COLOURS.items(), strict=True):
             found = walks[place][name]
             label = f"{name}, η = {found['rate']:g}: " + (f"{found['steps']} steps" if found["steps"] else "never")
-            ax.plot(
-                *np.array(found["path"]).T, ".-", color=colour, label=label, linewidth=width, markersize=2 + 2 * width
-            )
+            style = {"color": colour, "linewidth": width, "markersize": 2 + 2 * width}
+            ax.plot(*np.array(found["path"]).T, ".-", label=label, **style)
         deepest = np.unravel_index(height.argmin(), height.shape)
         ax.plot(*landscape.start, "ws", markeredgecolor="black", label="start")
         ax.plot(x[deepest], y[deepest], "*", color="gold", markeredgecolor="black", markersize=14, label="lowest point")
         ax.set(xlim=(left, right), ylim=(low, high), title=landscape.title, xlabel="w₁", ylabel="w₂")
-        ax.legend(
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-            frameon=False,
-            fontsize="small",
-            title="steps until it is there for good",
-        )
+        beside = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False, "fontsize": "small"}
+        ax.legend(title="steps until it is there for good", **beside)
     figure.suptitle("Each optimiser at the rate of one grid with which it arrives first: its first 100 steps at most")
     save_figure(figure, path)

@@ -29,7 +29,7 @@ Looks: TypeAlias = dict[tuple[str, int], Curves]
 
 
 def law(results: Results) -> tuple[str, bool]:
-    """Judge the law: for each batch size, the mean of (measured − predicted), in standard errors, is within 3 of 0."""
+    """The law: for each batch size, the mean of (measured − predicted), in standard errors, is within 3 of 0."""
     rows = np.array([run["law"] for run in results.called("law")])  # (seeds, sizes, 4)
     errors = ((rows[:, :, 2] - rows[:, :, 1]) / rows[:, :, 3]).mean(axis=0) * np.sqrt(len(rows))
     by_size = (f"B = {int(size)}: {error:+.1f}" for size, error in zip(rows[0, :, 0], errors, strict=True))
@@ -37,31 +37,28 @@ def law(results: Results) -> tuple[str, bool]:
 
 
 def competing(results: Results) -> tuple[str, bool]:
-    """Judge G1, at each batch size, early and late.
+    """G1: a batch's gradient is shorter than half of its samples', and more than half of the angles are obtuse.
 
-    The samples' gradients *cancel* if a batch's gradient is shorter than half of theirs, and *compete* if more than
-    half of the angles between them are obtuse.
+    The first is to *cancel*, the second to *compete*; at each batch size, early and late.
     """
     means, single = mean_lengths(results), looks(results, "mean_sample_norm")
     negative, cosine = looks(results, "negative_cosines"), looks(results, "mean_cosine")
     shorter = {key: means[key] / single[key] for key in means}
-    measured = (
-        f"a batch's gradient over a sample's {shown(shorter, ', ')}; "
-        f"obtuse angles at 64: {percent(negative['early', 64])}, {percent(negative['late', 64])}, "
-        f"mean cosine {spread(cosine['early', 64], '.2f')}, {spread(cosine['late', 64], '.2f')}"
-    )
+    measured = f"a batch's gradient over a sample's {shown(shorter, ', ')}; "
+    measured += f"obtuse angles at 64: {', '.join(percent(negative[time, 64]) for time in TIMES)}, "
+    measured += f"mean cosine {', '.join(spread(cosine[time, 64], '.2f') for time in TIMES)}"
     return measured, all(shorter[key].mean() < 0.5 and negative[key].mean() > 0.5 for key in shorter)
 
 
 def longer(results: Results, sums: bool) -> tuple[str, bool]:
-    """Judge G2, for sums or for means over a batch: early and late, each size has longer ones than the next smaller."""
+    """G2, for sums or for means over a batch: early and late, each batch size has longer ones than the next smaller."""
     values = {key: lengths * (key[1] if sums else 1) for key, lengths in mean_lengths(results).items()}
     pairs = [(values[time, large], values[time, small]) for time in TIMES for small, large in pairwise(SIZES)]
     return f"as {'sums over a batch' if sums else 'means'}: {shown(values)}", all(exceeds(*pair) for pair in pairs)
 
 
 def heavier_tail(results: Results) -> tuple[str, bool]:
-    """Judge G3: the tail, the 95th percentile over the median, is heavier for 1024 than for 64, early and late."""
+    """G3: the tail, the 95th percentile over the median, is heavier for 1024 than for 64, early and late."""
     norms = looks(results, "norms")
     tail = {key: np.percentile(values, 95, axis=1) / np.median(values, axis=1) for key, values in norms.items()}
     heavier = all(exceeds(tail[time, 1024], tail[time, 64]) for time in TIMES)
@@ -69,10 +66,9 @@ def heavier_tail(results: Results) -> tuple[str, bool]:
 
 
 def distances(results: Results) -> tuple[str, bool]:
-    """Judge G4.
+    """G4: distances grow all the time; at the end 64 is ahead of 256, and 256 of 1024; the seeds of 1024 differ more.
 
-    Distances grow all the time; at the end 64 is ahead of 256, and 256 of 1024; and where 64 is as far as 1024 comes,
-    the distances of the seeds differ less.
+    They are compared with those of 64 where 64 is as far as 1024 comes.
     """
     distance = {size: travelled(results, size)[1] for size in SIZES}
     end = {size: values[:, -1] for size, values in distance.items()}
@@ -85,21 +81,18 @@ def distances(results: Results) -> tuple[str, bool]:
     return measured, grows and ordered and bool(large_differ > small_differ)
 
 
-def sharper(results: Results) -> tuple[str, bool]:
-    """Judge Keskar et al.: the large batch is sharper at both radii, and lower in test accuracy."""
-    minima, names = results.called("minima"), ("small", "large")
-    sharp = {name: np.array([run[name]["sharpness"] for run in minima]) for name in names}
-    test, loss = (
-        {name: np.array([run[name]["history"][column][-1] for run in minima]) for name in names}
-        for column in ("test_accuracy", "train_loss")
-    )
-    by_batch = (
-        f"{name} batch: test {percent(test[name])}, training loss {spread(loss[name])}, sharpness "
-        f"{spread(sharp[name][:, 0])} (ε = 1e-3), {spread(sharp[name][:, 1])} (5e-4)"
-        for name in names
-    )
-    radii = zip(sharp["large"].T, sharp["small"].T, strict=True)
-    return "; ".join(by_batch), exceeds(test["small"], test["large"]) and all(exceeds(*pair) for pair in radii)
+def minima(results: Results) -> tuple[str, bool]:
+    """Keskar et al.: the large batch is sharper at both radii, and lower in test accuracy."""
+    texts, test, sharp = [], {}, {}
+    for name in ("small", "large"):
+        runs = [run[name] for run in results.called("minima")]
+        ends = [[run["history"][key][-1] for run in runs] for key in ("test_accuracy", "train_loss")]
+        test[name], loss = np.array(ends)
+        sharp[name] = wide, narrow = np.array([run["sharpness"] for run in runs]).T
+        texts.append(f"{name} batch: test {percent(test[name])}, training loss {spread(loss)}, sharpness ")
+        texts[-1] += f"{spread(wide)} (ε = 1e-3), {spread(narrow)} (5e-4)"
+    sharper = all(exceeds(*pair) for pair in zip(sharp["large"], sharp["small"], strict=True))
+    return "; ".join(texts), sharper and exceeds(test["small"], test["large"])
 
 
 def looks(results: Results, key: str) -> Looks:
@@ -133,12 +126,5 @@ def deviations(curves: Curves) -> Curves:
     return curves.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(curves.shape[1])
 
 
-RULES: dict[str, Rule] = {
-    "law": law,
-    "G1": competing,
-    "G2": partial(longer, sums=True),
-    "G2 means": partial(longer, sums=False),
-    "G3": heavier_tail,
-    "G4": distances,
-    "Keskar 2017": sharper,
-}
+RULES: dict[str, Rule] = {"law": law, "G1": competing, "G3": heavier_tail, "G4": distances, "Keskar 2017": minima}
+RULES |= {"G2": partial(longer, sums=True), "G2 means": partial(longer, sums=False)}

@@ -20,16 +20,15 @@ CLAIMS = {
 
 
 def lower_rates(results: Results) -> tuple[str, bool]:
-    """Judge C7: the recipe, with factor 3, is better than at one rate."""
+    """C7: the recipe, with factor 3, is better than at one rate."""
     measured = f"{compared(results, 'recipe', 'one rate')}; factor 10: {percent(accuracy(results, 'factor 10'))}"
     return measured, better(results, "recipe", "one rate")
 
 
 def freezing(results: Results) -> tuple[str, bool]:
-    """Judge C8.
+    """C8: freezing does what it says, and the recipe is better than the last layer only and than all layers at once.
 
-    Freezing does what it says: in every run of the recipe the trunk is bit for bit the pretrained one after line 4, and
-    is not at the end. And the recipe is better than the last layer only and than all layers at once.
+    In every run of the recipe the trunk is bit for bit the pretrained one after line 4, and is not at the end.
     """
     trunks = [run["trunk"] for run in recipes(results)]
     still = sum(trunk["after line 4"] == trunk["pretrained"] for trunk in trunks)
@@ -42,7 +41,7 @@ def freezing(results: Results) -> tuple[str, bool]:
 
 
 def whole_recipe(results: Results) -> tuple[str, bool]:
-    """Judge C9: the recipe is better than training from scratch. Whether yet another recipe is better stays open."""
+    """C9: the recipe is better than training from scratch. Whether yet another recipe is better stays open."""
     silent = [run["rates"][-1] is None for run in recipes(results)]
     measured = compared(results, "recipe", "from scratch")
     measured += f"; line 7 had no suggestion in {sum(silent)} of {len(silent)} runs"
@@ -50,7 +49,7 @@ def whole_recipe(results: Results) -> tuple[str, bool]:
 
 
 def howard_ruder(results: Results) -> tuple[str, bool]:
-    """Judge Howard and Ruder's number: factor 2.6 is better than one rate."""
+    """Howard and Ruder's number: factor 2.6 is better than one rate."""
     return compared(results, "factor 2.6", "one rate"), better(results, "factor 2.6", "one rate")
 
 

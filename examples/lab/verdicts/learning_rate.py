@@ -30,11 +30,10 @@ CHANCE = log(10)
 
 
 def regimes(results: Results) -> tuple[str, bool]:
-    """Judge C1.
+    """C1: the lowest rate ends with a higher loss than the best fixed one, and its loss is still falling.
 
-    The lowest rate ends with a higher loss than the best fixed one, and is still falling; one between the best and the
-    highest ends higher, yet below log 10, and its loss falls by less than a tenth from the last fifth but one to the
-    last; the highest diverges, or ends within 1 % of log 10 or above, with every seed.
+    One between the best and the highest ends higher, yet below log 10, and its loss falls by less than a tenth from the
+    last fifth but one to the last; the highest diverges, or ends within 1 % of log 10 or above, with every seed.
     """
     rates = rates_of(results.settings)
     loss, before = ({rate: late(results, name_of(rate), "loss", fifth) for rate in rates} for fifth in (1, 2))
@@ -55,10 +54,9 @@ def regimes(results: Results) -> tuple[str, bool]:
 
 
 def range_tests(results: Results) -> tuple[str, bool]:
-    """Judge C2.
+    """C2: with every seed the loss has the claimed `shape`; a tenth of the minimum's rate is a good rate.
 
-    With every seed the loss has the `shape` that is claimed; and the rate a tenth of that of the minimum ends within
-    one point of the best fixed rate's test accuracy.
+    It ends within one point of the best fixed rate's test accuracy.
     """
     tests = results.paired("range test")
     shapes, suggested = np.array([shape(run) for run in tests]), late(results, "range test", "test_accuracy")
@@ -89,7 +87,7 @@ def shape(run: dict[str, Any]) -> list[bool]:
 
 
 def triangles(results: Results) -> tuple[str, bool]:
-    """Judge C3: the rates used have the peaks and lows that the text gives."""
+    """C3: the rates used have the peaks and lows that the text gives."""
     base, _, top = results.settings["fixed"]
     texts, held = [], True
     for name, factor in (("triangular", 1.0), ("triangular2", 0.5)):
@@ -106,11 +104,10 @@ def triangles(results: Results) -> tuple[str, bool]:
 
 
 def restarts(results: Results) -> tuple[str, bool]:
-    """Judge C4.
+    """C4: the rates have the peaks that the text gives, in cycles of equal or of doubling length; accuracy recovers.
 
-    The rates have the peaks that the text gives, in cycles of equal or of doubling length; and with both, on average
-    over all restarts, accuracy over the first half of a new cycle is below that before the restart, and that at the end
-    of the cycle above.
+    With both, on average over all restarts, accuracy over the first half of a new cycle is below that before the
+    restart, and at the end of the cycle above.
     """
     texts, held = [], True
     for name, growth in (("SGDR", 1), ("SGDR growing", 2)):
@@ -138,7 +135,7 @@ def swing(run: dict[str, Any]) -> list[float]:
 
 
 def fewer_updates(results: Results) -> tuple[str, bool]:
-    """Judge C5: triangular reaches the target in fewer updates than the best of its bounds and their mean."""
+    """C5: triangular reaches the target in fewer updates than the best of its bounds and their mean."""
     settings = results.settings
     fixed, higher = ([name_of(rate) for rate in settings[key]] for key in ("fixed", "high"))
     counts = {name: needed(settings, results.paired(name)) for name in (*CYCLICAL, *fixed, *higher)}
@@ -151,10 +148,7 @@ def fewer_updates(results: Results) -> tuple[str, bool]:
 
 
 def crossings(results: Results) -> tuple[str, bool]:
-    """Judge C6: for SGD, every rise of the rate makes the steps fewer, on saddle and plateau.
-
-    Only this half of the claim can be tested.
-    """
+    """C6: for SGD, every rise of the rate makes the steps fewer. Only this half of the claim can be tested."""
     texts, held = [], True
     for name in OPTIMIZERS:
         for landscape in ("saddle", "plateau"):
@@ -169,7 +163,7 @@ def crossings(results: Results) -> tuple[str, bool]:
 
 
 def smith(results: Results) -> tuple[str, bool]:
-    """Judge Smith's own comparison: triangular2 reaches the target in fewer updates than its lower bound."""
+    """Smith's own comparison: triangular2 reaches the target in fewer updates than its lower bound."""
     names, settings = (name_of(results.settings["fixed"][0]), "triangular2"), results.settings
     lower, cyclical = (needed(settings, results.paired(name)) for name in names)
     measured = f"lower rate: {in_words(settings, lower)}; triangular2: {in_words(settings, cyclical)}"
@@ -201,12 +195,5 @@ def in_words(settings: Settings, counts: Curves) -> str:
     return f"not reached with {missed} of {len(counts)} seeds" if missed else spread(counts, ",.0f")
 
 
-RULES: dict[str, Rule] = {
-    "C1": regimes,
-    "C2": range_tests,
-    "C3": triangles,
-    "C4": restarts,
-    "C5": fewer_updates,
-    "C6": crossings,
-    "Smith 2017": smith,
-}
+RULES: dict[str, Rule] = {"C1": regimes, "C2": range_tests, "C3": triangles, "C4": restarts, "C5": fewer_updates}
+RULES |= {"C6": crossings, "Smith 2017": smith}

@@ -23,34 +23,29 @@ CLAIMS = {
 
 
 def descent(results: Results) -> tuple[str, bool]:
-    """Judge E1.
+    """E1: in ten random directions the gradient agrees with central differences within 1e-6, and SGD descends.
 
-    In ten random directions the gradient agrees with central differences within 1e-6; and with every seed the training
-    loss of SGD ends below that after the first epoch, in both experiments.
+    The training loss ends below that after the first epoch with every seed, in both experiments.
     """
     error = results.called("formulas")[0]["gradient_error"]
-    curves = {experiment: losses(results, experiment, "SGD") for experiment in EXPERIMENTS}
-    falls = all((sgd[:, -1] < sgd[:, 0]).all() for sgd in curves.values())
-    ends = (
-        f"{key} {spread(sgd[:, 0])} after one epoch, {spread(sgd[:, -1])} at the end" for key, sgd in curves.items()
-    )
-    return (
-        f"relative error of the gradient {error:.1e}; training loss of SGD: {'; '.join(ends)}",
-        bool(error < 1e-6 and falls),
-    )
+    texts, falls = [], []
+    for experiment in EXPERIMENTS:
+        sgd = losses(results, experiment, "SGD")
+        falls.append(bool((sgd[:, -1] < sgd[:, 0]).all()))
+        texts.append(f"{experiment} {spread(sgd[:, 0])} after one epoch, {spread(sgd[:, -1])} at the end")
+    measured = f"relative error of the gradient {error:.1e}; training loss of SGD: {'; '.join(texts)}"
+    return measured, error < 1e-6 and all(falls)
 
 
-def forms_of_momentum(results: Results) -> tuple[str, bool]:
-    """Judge E2: the witness of the two forms is θ₂ = −0.200 and −0.119."""
-    theta = results.called("formulas")[0]["theta"]
-    return (
-        f"rate 0.1, then 0.01: θ₂ = {theta['classical']:.3f}; with η outside the velocity {theta['pytorch']:.3f}",
-        abs(theta["classical"] + 0.2) < 1e-9 and abs(theta["pytorch"] + 0.119) < 1e-9,
-    )
+def two_forms(results: Results) -> tuple[str, bool]:
+    """E2: the two forms of momentum lead to θ₂ = −0.200 and −0.119."""
+    ours, other = (results.called("formulas")[0]["theta"][form] for form in ("classical", "pytorch"))
+    measured = f"rate 0.1, then 0.01: θ₂ = {ours:.3f}; with η outside the velocity {other:.3f}"
+    return measured, abs(ours + 0.2) < 1e-9 and abs(other + 0.119) < 1e-9
 
 
 def speed(results: Results) -> tuple[str, bool]:
-    """Judge E2's speed: in both experiments Momentum takes fewer epochs to SGD's lowest training loss than SGD."""
+    """E2, speed: in both experiments Momentum takes fewer epochs to SGD's lowest training loss than SGD."""
     texts, faster = [], []
     for experiment in EXPERIMENTS:
         sgd, momentum = (losses(results, experiment, name) for name in ("SGD", "Momentum"))
@@ -63,92 +58,71 @@ def speed(results: Results) -> tuple[str, bool]:
 
 
 def adagrad(results: Results) -> tuple[str, bool]:
-    """Judge E3.
+    """E3: the effective rate (step/gradient) never rises, and falls more for large gradients than for rare ones.
 
-    After 1000 steady gradients, the effective rate (step/gradient) is lower for larger gradients and higher for rarer
-    ones; under changing gradients it never rises; under steady ones it falls as t to the power −½ ± 0.01.
+    After 1000 steady gradients it is lower for larger gradients and higher for rarer ones; under changing gradients it
+    never rises; under steady ones it falls as t to the power −½ ± 0.01.
     """
     formulas = results.called("formulas")[0]
     one, ten, rare = formulas["adagrad_rates"]
     rise, power = formulas["adagrad_rise"], formulas["adagrad_power"]
-    return (
-        f"effective rate after 1000 steps, in η: {one:.3g} at gradients of 1, {ten:.3g} at 10, {rare:.3g} at 1 in "
-        f"every 25th step; at most {rise:.4f} of that before; falls as t to the power {power:.3f}",
-        ten < one < rare and rise <= 1 + 1e-9 and abs(power + 0.5) <= 0.01,
-    )
+    measured = f"effective rate after 1000 steps, in η: {one:.3g} at gradients of 1, {ten:.3g} at 10, {rare:.3g} at 1 "
+    measured += f"in every 25th step; at most {rise:.4f} of that before; falls as t to the power {power:.3f}"
+    return measured, ten < one < rare and rise <= 1 + 1e-9 and abs(power + 0.5) <= 0.01
 
 
 def rmsprop(results: Results) -> tuple[str, bool]:
-    """Judge E4.
-
-    When large gradients give way to small ones, RMSprop's effective rate rises at least tenfold; under steady gradients
-    its step stays within 1 % of η.
-    """
-    formulas = results.called("formulas")[0]
-    after, last = formulas["after_burst"], formulas["rmsprop_steps"]
-    return (
-        f"after gradients have become 100 times smaller, the effective rate is {after['RMSprop']:.3g} times as high"
-        f" (Adagrad: {after['Adagrad']:.3g}); steps under gradients of 1 and 10: {last[0]:.3f} η, {last[1]:.3f} η",
-        after["RMSprop"] >= 10 and max(abs(step - 1) for step in last) <= 0.01,
-    )
+    """E4: the effective rate rises at least tenfold when gradients become small; steady ones give steps of η ± 1 %."""
+    after, last = (results.called("formulas")[0][key] for key in ("after_burst", "rmsprop_steps"))
+    measured = "after gradients have become 100 times smaller, the effective rate is "
+    measured += f"{after['RMSprop']:.3g} times as high (Adagrad: {after['Adagrad']:.3g}); "
+    measured += f"steps under gradients of 1 and 10: {last[0]:.3f} η, {last[1]:.3f} η"
+    return measured, after["RMSprop"] >= 10 and max(abs(step - 1) for step in last) <= 0.01
 
 
 def adam(results: Results) -> tuple[str, bool]:
-    """Judge E5.
+    """E5: Momentum's velocity over the root of RMSprop's mean square is Adam's step within 1e-9.
 
-    Momentum's velocity over the root of RMSprop's mean square, both corrected for their start, is Adam's step within
-    1e-9; and its first step is η within 1e-4 for gradients from 0.001 to 1000.
+    Both are corrected for their start. And the first step is η within 1e-4 for gradients from 0.001 to 1000.
     """
-    formulas = results.called("formulas")[0]
-    error, first = formulas["adam_error"], formulas["adam_first"]
-    return (
-        f"its steps differ from those made of the two by at most {error:.1e}; first steps from {min(first):.5f} to "
-        f"{max(first):.5f} η",
-        error < 1e-9 and max(abs(step - 1) for step in first) <= 1e-4,
-    )
+    error, first = (results.called("formulas")[0][key] for key in ("adam_error", "adam_first"))
+    measured = f"its steps differ from those made of the two by at most {error:.1e}; "
+    measured += f"first steps from {min(first):.5f} to {max(first):.5f} η"
+    return measured, error < 1e-9 and max(abs(step - 1) for step in first) <= 1e-4
 
 
 def escape(results: Results) -> tuple[str, bool]:
-    """Judge E6.
+    """E6: each at its best rate, Momentum crosses ravine and plateau in fewer steps than SGD, and escapes more often.
 
-    At the best rate of each, Momentum takes fewer steps than SGD through the ravine and over the plateau; and in the
-    double well, of starts spread over both basins, a fraction at least 5 points higher ends in the better minimum. The
-    plateau is crossed when half the depth of the well is reached for good, since the claim is of crossing. To come to
-    rest there is another matter, in which a velocity hinders, and is reported beside.
+    In the double well, of starts spread over both basins, a fraction at least 5 points higher ends in the better
+    minimum. The plateau is crossed when half the depth of the well is reached for good, since the claim is of crossing.
+    To come to rest there is another matter, in which a velocity hinders, and is reported beside.
     """
-    places = results.called("landscapes")[0]
-    ours, theirs = (
-        {place: walks[name]["steps"] or inf for place, walks in places["walks"].items()} for name in ("Momentum", "SGD")
-    )
-    share, other = places["shares"]["Momentum"], places["shares"]["SGD"]
-    crossed = ("ravine", "plateau")
-    steps = (f"{place} {ours[place]:g} and {theirs[place]:g}" for place in (*crossed, "plateau, at rest"))
-    return (
-        f"steps of Momentum and of SGD: {', '.join(steps).replace('inf', 'never')}"
-        f"; better minimum from {share['all']:.0%} and {other['all']:.0%} of all starts, from {share['poor']:.0%}"
-        f" and {other['poor']:.0%} of those in the poor basin, {share['good']:.0%} and {other['good']:.0%} in the "
-        "good one",
-        all(ours[place] < theirs[place] for place in crossed) and share["all"] >= other["all"] + 0.05,
-    )
+    walks, shares = (results.called("landscapes")[0][key] for key in ("walks", "shares"))
+    steps = {place: [walks[place][name]["steps"] or inf for name in ("Momentum", "SGD")] for place in walks}
+    counts = (f"{place} {{:g}} and {{:g}}".format(*steps[place]) for place in ("ravine", "plateau", "plateau, at rest"))
+    parts = [f"{shares['Momentum'][part]:.0%} and {shares['SGD'][part]:.0%} " for part in ("all", "poor", "good")]
+    measured = f"steps of Momentum and of SGD: {', '.join(counts).replace('inf', 'never')}; better minimum from "
+    measured += f"{parts[0]}of all starts, from {parts[1]}of those in the poor basin, {parts[2]}in the good one"
+    faster = all(steps[place][0] < steps[place][1] for place in ("ravine", "plateau"))
+    return measured, faster and shares["Momentum"]["all"] >= shares["SGD"]["all"] + 0.05
 
 
 def figure_1(results: Results) -> tuple[str, bool]:
-    """Judge figure 1: in the end the mean losses of Adam and Nesterov differ by at most 5 %; Adagrad's exceeds both."""
-    adam, nesterov, adagrad = (losses(results, "logistic", name)[:, -1] for name in ("Adam", "Nesterov", "Adagrad"))
+    """Figure 1: at the end the mean losses of Adam and Nesterov differ by at most 5 %, and Adagrad's exceeds both."""
+    names = ("Adam", "Nesterov", "Adagrad")
+    adam, nesterov, adagrad = (losses(results, "logistic", name)[:, -1] for name in names)
     similar = bool(abs(adam.mean() / nesterov.mean() - 1) <= 0.05)
-    return (
-        f"training loss at the end: {ended(results, 'logistic', 'Adam', 'Nesterov', 'Adagrad')}",
-        similar and exceeds(adagrad, adam) and exceeds(adagrad, nesterov),
-    )
+    measured = f"training loss at the end: {ended(results, 'logistic', *names)}"
+    return measured, similar and exceeds(adagrad, adam) and exceeds(adagrad, nesterov)
 
 
 def figure_2(results: Results) -> tuple[str, bool]:
-    """Judge figure 2: at the end the losses of Adagrad, RMSprop and Nesterov each exceed Adam's."""
-    adam, *others = (losses(results, "hidden", name)[:, -1] for name in ("Adam", "Adagrad", "RMSprop", "Nesterov"))
-    return (
-        f"training loss at the end: {ended(results, 'hidden', 'Adam', 'Adagrad', 'RMSprop', 'Nesterov')}",
-        all(exceeds(other, adam) for other in others),
-    )
+    """Figure 2: at the end the losses of Adagrad, RMSprop and Nesterov each exceed Adam's."""
+    names = ("Adam", "Adagrad", "RMSprop", "Nesterov")
+    adam, *others = (losses(results, "hidden", name)[:, -1] for name in names)
+    measured = f"training loss at the end: {ended(results, 'hidden', *names)}"
+    return measured, all(exceeds(other, adam) for other in others)
 
 
 def losses(results: Results, experiment: str, name: str) -> Curves:
@@ -173,14 +147,5 @@ def epochs_to(target: Curves, curves: Curves) -> Curves:
     return first
 
 
-RULES: dict[str, Rule] = {
-    "E1": descent,
-    "E2": forms_of_momentum,
-    "E2, speed": speed,
-    "E3": adagrad,
-    "E4": rmsprop,
-    "E5": adam,
-    "E6": escape,
-    "Kingma 2015, fig. 1": figure_1,
-    "Kingma 2015, fig. 2": figure_2,
-}
+RULES: dict[str, Rule] = {"E1": descent, "E2": two_forms, "E2, speed": speed, "E3": adagrad, "E4": rmsprop, "E5": adam}
+RULES |= {"E6": escape, "Kingma 2015, fig. 1": figure_1, "Kingma 2015, fig. 2": figure_2}
