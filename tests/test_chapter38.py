@@ -14,10 +14,12 @@ import minidl
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter38
+import lab.figures.chapter38
 import lab.network
 import lab.results
 import lab.statistics
 from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+from lab.verdicts.chapter38 import CLAIMS
 
 TINY = {"half": 2, "train_size": 1100, "paper_train_size": 1700, "smith_stage": 1, "hoffer_epochs": 1}
 PLANS = {  # with TINY: batch size and rate of each epoch
@@ -72,7 +74,7 @@ def test_the_whole_experiment_on_few_images(small, tmp_path, capsys, monkeypatch
         assert run["history"]["batch_size"] == sizes
         assert run["history"]["lr"] == rates
         assert run["history"]["updates"] == np.cumsum([-(-images // size) for size in sizes]).tolist()
-    assert [row["id"] for row in results["claims"]] == list(chapter38.CLAIMS)
+    assert [row["id"] for row in results["claims"]] == list(CLAIMS)
     assert {row["verdict"] for row in results["claims"]} == {NOT_TESTED}
     assert all(row["measured"].endswith(" (a quick run)") for row in results["claims"])
     for name in ("chapter38.png", "chapter38_papers.png"):
@@ -174,7 +176,7 @@ def verdicts(results):
 
 
 def test_all_claims_can_be_reproduced(tmp_path):
-    assert verdicts(results_of(tmp_path, made_up())) == dict.fromkeys(chapter38.CLAIMS, REPRODUCED)
+    assert verdicts(results_of(tmp_path, made_up())) == dict.fromkeys(CLAIMS, REPRODUCED)
 
 
 def ending(name, *accuracies):
@@ -281,7 +283,7 @@ def test_what_was_found_is_said(tmp_path):
     ],
 )
 def test_whatever_diverges_is_judged_and_drawn(tmp_path, monkeypatch, lost, failing, epochs):
-    monkeypatch.setattr(chapter38, "save_figure", lambda figure, path: plt.close(figure))
+    monkeypatch.setattr(lab.figures.chapter38, "save_figure", lambda figure, path: plt.close(figure))
     runs = made_up()
     runs[lost] |= {"test": runs[lost]["test"][:, -epochs - 1 : -1], "noted": {"diverged": "the loss became nan"}}
     results = results_of(tmp_path, runs)

@@ -355,7 +355,7 @@ def test_claims_whose_runs_are_missing_are_not_tested(tmp_path):
 
 
 def test_every_claim_of_the_sources_is_in_one_table():
-    tables = [importlib.import_module(name).CLAIMS for name in SCRIPTS]
+    tables = [importlib.import_module(f"lab.verdicts.{name}").CLAIMS for name in SCRIPTS]
     listed = [identity for table in tables for identity in table]
     lengths = {"A": 8, "B": 7, "C": 9, "D": 5, "E": 6, "G": 4}
     assert [

@@ -10,8 +10,8 @@ REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
 NOT_TESTED = "not tested in this run"
 
-Rule: TypeAlias = Callable[[Results], tuple[str, bool]]
-"""Judges one claim: returns what was measured, and whether the claim held."""
+Rule: TypeAlias = Callable[[Results], tuple[str, bool | None]]
+"""Judges one claim: returns what was measured, and whether the claim held; None if the runs for it are missing."""
 
 
 def judge(claims: dict[str, str], rules: dict[str, Rule], full: Settings, results: Results, scope: str = "") -> Claims:
@@ -22,11 +22,17 @@ def judge(claims: dict[str, str], rules: dict[str, Rule], full: Settings, result
         rules: what judges it, by identity.
         full: the settings of the experiment in full.
         results: what was measured.
-        scope: stands behind what was measured in a smaller experiment.
+        scope: stands behind what was measured in a smaller experiment; the names of settings in braces become their
+            values.
     """
     decided = in_full(results.settings, full)
-    found = {identity: rules[identity](results) for identity in claims}
-    return claims_table(claims, found, decided, "" if decided else scope)
+    scope = "" if decided else scope.format(**results.settings)
+    table = []
+    for identity, claimed in claims.items():
+        measured, held = rules[identity](results)
+        measured += scope if held is not None else ""
+        table.append(claim(identity, claimed, measured, held if decided else None))
+    return table
 
 
 def in_full(settings: Settings, full: Settings) -> bool:
@@ -38,21 +44,6 @@ def claim(identity: str, claimed: str, measured: str, held: bool | None) -> dict
     """Return a row of the table of claims; ``held`` is None where this run cannot tell."""
     verdict = NOT_TESTED if held is None else REPRODUCED if held else NOT_REPRODUCED
     return {"id": identity, "claimed": claimed, "measured": measured, "verdict": verdict}
-
-
-def claims_table(claims: dict[str, str], found: dict[str, tuple[str, bool]], decided: bool, scope: str = "") -> Claims:
-    """Return the table of claims.
-
-    Args:
-        claims: what is claimed, by identity, in the order of the table.
-        found: for each of them what was measured, and whether it held.
-        decided: whether this run is one that can tell.
-        scope: stands behind what was measured.
-    """
-    return [
-        claim(identity, claimed, found[identity][0] + scope, found[identity][1] if decided else None)
-        for identity, claimed in claims.items()
-    ]
 
 
 def print_claims(claims: Claims) -> None:
