@@ -39,8 +39,8 @@ from lab.race import race, time_imports
 from lab.results import Results, Settings
 from lab.runs import Run
 from lab.verdicts.benchmark import targets_table
-from minidl import doctor
 from minidl.checks import positive_int
+from minidl.machine import doctor
 
 PACKAGES = ("torch", "jax", "scikit-learn")
 CPU = ("floor", "minidl", "PyTorch", "PyTorch fused", "PyTorch compiled", "JAX", "scikit-learn")

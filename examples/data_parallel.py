@@ -59,7 +59,8 @@ from lab.plots import save_figure
 from lab.results import Results
 from minidl.backend import Array
 from minidl.checks import instance, positive, positive_int
-from minidl.training import batch_bounds, check_dataset
+from minidl.checks.plan import check_dataset
+from minidl.datasets import batch_bounds
 
 try:
     import mpi4py
@@ -116,7 +117,7 @@ def train(
     for start, stop in batch_bounds(n, batch_size):
         for rank in range(comm.size):
             mine = part(stop - start, batch_size, rank, comm.size)
-            for layer in model.layers[model.trunk :] if mine.stop > mine.start else ():
+            for layer in model.layers[model.frozen_prefix :] if mine.stop > mine.start else ():
                 layer.check_batch(mine.stop - mine.start)
 
     for epoch in range(1, epochs + 1):
@@ -159,7 +160,7 @@ def skip_masks(model: minidl.Sequential, samples: int, features: int) -> None:
     """Let all dropout draw the masks of samples (m, features) that other ranks compute, and forget them."""
     for i, layer in enumerate(model.layers):
         features = layer.out_features or features
-        if isinstance(layer, minidl.Dropout) and i >= model.trunk:
+        if isinstance(layer, minidl.Dropout) and i >= model.frozen_prefix:
             layer.rng.random((samples, features), dtype="float32")
 
 

@@ -1,28 +1,8 @@
-"""The command line: ``minidl doctor``, or ``python -m minidl doctor`` where the command is not on the path."""
+"""``python -m minidl``: see `minidl.machine.command_line`."""
 
-import argparse
-import os
 import sys
-from io import TextIOWrapper
 
-from minidl import __version__, doctor
-
-
-def main(given: list[str] | None = None) -> int:
-    """Carry out the command line, or ``given`` in its place, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="minidl", description="A tiny deep-learning engine on NumPy.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("doctor", help="say what is installed here, how fast it is, and what would make it faster")
-    parser.parse_args(given)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal has an arrow
-    try:
-        return doctor.main()
-    except BrokenPipeError:  # who reads has enough, as in "minidl doctor | head -1"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-
+from minidl.machine.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

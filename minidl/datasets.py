@@ -1,27 +1,23 @@
-"""Images with labels: from files on disk to an array that a network can read.
+"""Images with labels: standardised, and taken in random batches.
 
-MNIST comes with the package: 60,000 training and 10,000 test images of handwritten digits, 28 × 28 grey pixels each.
-Its format, IDX, is as simple as a format can be: a few bytes that give the type and the shape, then the numbers. Many
-data sets imitate MNIST down to the names of its four files, and load the same way.
+MNIST comes with the package: 60,000 training and 10,000 test images of handwritten digits, 28 × 28 grey pixels each. A
+network sees them as rows of 784 features. The batch size B says how many samples share an update, and so gives three
+modes of training on n samples:
+
+    batch mode          B = n        one update per epoch
+    mini-batch mode     1 < B < n    ⌈n/B⌉ updates per epoch
+    stochastic mode     B = 1        n updates per epoch
 """
 
 import math
-import struct
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from minidl.backend import Array
-from minidl.checks import finite, float_type
-
-IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-"""The type byte of an IDX file, and the NumPy type it stands for. All numbers are big-endian."""
-
-DEFLATE_MOST = 1032
-"""Deflate, the method of gzip, cannot make a file smaller by more than this factor."""
+from minidl.backend import Array, Generator, array_module
+from minidl.checks import finite, float_type, positive, positive_int
+from minidl.loop import Schedule
 
 MNIST_SHA256 = {
     "train-images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -36,7 +32,7 @@ class Dataset(NamedTuple):
     """Samples with their labels; any pair of such arrays will do in its place."""
 
     x: Array
-    """The samples, a row each: (n, features)."""
+    """The samples, one per row: (n, features)."""
     labels: Array
     """The class of each sample, integers from 0: (n,)."""
 
@@ -54,67 +50,53 @@ def load_mnist(dtype: str = "float32") -> tuple[Dataset, Dataset]:
     """
     from importlib.resources import as_file, files  # here, because importing minidl should cost little
 
+    from minidl.files.idx import load_idx
+
     with as_file(files("minidl") / "data" / "mnist") as folder:
         return load_idx(folder, dtype, MNIST_SHA256)
 
 
-def load_idx(
-    folder: str | Path, dtype: str = "float32", sha256: Mapping[str, str] | None = None
-) -> tuple[Dataset, Dataset]:
-    """Load a data set laid out like MNIST (Fashion-MNIST, KMNIST, your own), standardised.
+def minibatches(
+    data: Dataset, batch_size: int | Schedule, rng: Generator, epoch: int = 0
+) -> Iterator[tuple[Array, Array]]:
+    """Yield all of ``data`` once, in random order, as batches (B, features) and (B,).
+
+    The samples are shuffled, not the batches, so that every epoch has other batches. The last one is short where the
+    samples do not come out even: all are used.
 
     Args:
-        folder: holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
-            ``t10k-labels-idx1-ubyte``, each as it is or with ``.gz`` at the end.
-        dtype: of the samples, ``"float32"`` or ``"float64"``.
-        sha256: checksums to verify, of the unpacked files, by the first two words of their names.
-
-    Returns:
-        The training set and the test set, images flattened to a row each; see `standardize`.
+        data: samples and labels.
+        batch_size: B, or a schedule of it.
+        rng: draws the order, in main memory.
+        epoch: the time at which the first batch is taken, for a schedule.
 
     Raises:
-        FileNotFoundError: one of the four files is missing.
-        ValueError: a file is not what its name says, or fails its checksum; there are more images than labels, or
-            fewer; there are none; or test images have another size than training images.
+        TypeError, ValueError: a batch size is not a whole number from 1 to n.
     """
-    checksums = sha256 or {}
-    train, test = read_sets(Path(folder), lambda path, name: read_idx(path, checksums.get(name)))
-    return standardize(train, test, dtype)
+    yield from take(data, rng.permutation(len(data.x)), batch_size, epoch)
 
 
-def read_sets(folder: Path, read: Callable[[Path, str], Array]) -> tuple[Dataset, Dataset]:
-    """Return the two sets of a folder laid out like MNIST, images as rows, as they are.
+def take(
+    data: Dataset, order: Array, batch_size: int | Schedule, epoch: int, seen: int = 0
+) -> Iterator[tuple[Array, Array]]:
+    """Yield ``data`` in the given order, without the first ``seen`` samples, as batches (B, features) and (B,)."""
+    order = array_module(data.x).asarray(order)
+    for start, stop in batch_bounds(len(data.x), batch_size, epoch, seen):
+        batch = order[start:stop]
+        yield data.x.take(batch, axis=0), data.labels.take(batch)
 
-    Args:
-        folder: holds the four files that `load_idx` lists.
-        read: returns the array in a file, given its path and the first two words of its name.
 
-    Raises:
-        FileNotFoundError, ValueError: as in `load_idx`.
-    """
-    sets: list[Dataset] = []
-    shape: tuple[int, ...] = ()
-    for part in ("train", "t10k"):
-        images = read(_find(folder, f"{part}-images-idx3-ubyte"), f"{part}-images")
-        labels = read(_find(folder, f"{part}-labels-idx1-ubyte"), f"{part}-labels")
-        if images.ndim < 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise ValueError(
-                f"{folder}: expected {part} images of at least 2 dimensions and integer labels of 1, "
-                f"got shapes {images.shape} and {labels.shape} {labels.dtype}"
-            )
-        if labels.size and labels.min() < 0:
-            raise ValueError(f"{folder}: expected {part} labels from 0, got {labels.min()}")
-        if sets and images.shape[1:] != shape:
-            raise ValueError(f"{folder}: expected {part} images of {shape} as for training, got {images.shape[1:]}")
-        shape = images.shape[1:]
-        if len(images) != len(labels) or not len(images):
-            raise ValueError(
-                f"{folder}: expected a label for every {part} image, and at least one; "
-                f"got {len(images)} images and {len(labels)} labels"
-            )
-        sets.append(Dataset(images.reshape(len(images), -1), labels.astype(np.int64)))
-    train, test = sets
-    return train, test
+def batch_bounds(n: int, batch_size: int | Schedule, epoch: int = 0, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield where each batch of an epoch starts and stops among its n samples; arguments as in `minibatches`."""
+    while start < n:
+        name, size = "batch_size", batch_size
+        if callable(size):
+            time = epoch + start / n
+            name = f"batch_size after {time:g} epochs"
+            size = round(positive(name, size(time)))
+        stop = min(start + positive_int(name, size, most=n), n)
+        yield start, stop
+        start = stop
 
 
 def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[Dataset, Dataset]:
@@ -122,9 +104,9 @@ def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[
 
         x ← (x − mean) / std
 
-    Inputs of mean 0 and variance 1 are what the initial weights are made for (see `minidl.initializers`). The test set
-    is treated with the two numbers of the training set: nothing may be learned from it, not even its mean. On MNIST,
-    with pixels from 0 to 1, they are 0.1307 and 0.3081.
+    The initial weights are made for inputs of mean 0 and variance 1 (see `minidl.initializers`). The test set is
+    scaled by the two numbers of the training set: nothing may be learned from it, not even its mean. On MNIST, with
+    pixels from 0 to 1, they are 0.1307 and 0.3081.
 
     Raises:
         ValueError: the number of features differs, a set is empty, a value is NaN or infinite, all values are equal, or
@@ -145,7 +127,7 @@ def standardize(train: Dataset, test: Dataset, dtype: str = "float32") -> tuple[
 
 
 def mean_and_std(blocks: Callable[[], Iterator[Array]]) -> tuple[float, float]:
-    """Return mean and standard deviation of all numbers of the training set, summed up in double precision.
+    """Return mean and standard deviation of all numbers of the training set, summed in double precision.
 
     Args:
         blocks: begins a pass through the training set, in arrays of the precision it will have; is called twice.
@@ -153,13 +135,13 @@ def mean_and_std(blocks: Callable[[], Iterator[Array]]) -> tuple[float, float]:
     Raises:
         ValueError: see `standardize`.
     """
-    total, count, least, most = 0.0, 0, math.inf, -math.inf
+    total, count, lowest, highest = 0.0, 0, math.inf, -math.inf
     for x in blocks():
         finite("train", x)
         total, count = total + float(x.sum(dtype=np.float64)), count + x.size
-        least, most = min(least, float(x.min())), max(most, float(x.max()))
-    if least == most:
-        raise ValueError(f"train: expected values that are not all equal, got {least} everywhere")
+        lowest, highest = min(lowest, float(x.min())), max(highest, float(x.max()))
+    if lowest == highest:
+        raise ValueError(f"train: expected values that are not all equal, got {lowest} everywhere")
     mean, squares = total / count, 0.0
     with np.errstate(over="ignore", under="ignore"):
         for x in blocks():
@@ -167,81 +149,6 @@ def mean_and_std(blocks: Callable[[], Iterator[Array]]) -> tuple[float, float]:
             squares += float(np.square(deviation, out=deviation).sum(dtype=np.float64))
     std = (squares / count) ** 0.5
     if not 0 < std < math.inf:
-        largest = max(abs(least), abs(most))
+        largest = max(abs(lowest), abs(highest))
         raise ValueError(f"train: expected values whose squares {x.dtype} can hold, got some around {largest:.0e}")
     return mean, std
-
-
-def read_idx(path: str | Path, sha256: str | None = None) -> Array:
-    """Read an array from an IDX file, gzipped or not.
-
-    The file begins with two zero bytes, a byte for the type, a byte for the number of dimensions, and the length of
-    each dimension as a big-endian 32-bit integer; then come the numbers, the last dimension running fastest.
-
-    Args:
-        path: the file. Whether it is gzipped is seen from its first bytes, not from its name.
-        sha256: the checksum of the unpacked file as 64 hexadecimal digits, or None to trust it.
-
-    Returns:
-        The array, in the byte order of this machine. It is read-only where it needed no conversion.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no IDX file, is shorter or longer than it says, or fails its checksum.
-    """
-    import gzip  # here, because importing minidl should cost little
-    from hashlib import sha256 as digest_of
-
-    path = Path(path)
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        try:
-            if zipped:
-                with gzip.open(raw) as file:
-                    header, shape, data = _read_parts(path, cast(BinaryIO, file), size * DEFLATE_MOST)
-            else:
-                header, shape, data = _read_parts(path, raw, size)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{path}: damaged gzip file: {error}") from error
-    if sha256 is not None:
-        digest = digest_of(header)
-        digest.update(data)
-        if digest.hexdigest() != sha256.lower():
-            raise ValueError(f"{path}: damaged: expected SHA-256 {sha256}, got {digest.hexdigest()}")
-    try:
-        array = np.frombuffer(data, IDX_TYPES[header[2]]).reshape(shape)
-    except ValueError as error:
-        raise ValueError(f"{path}: shape {shape} is not possible: {error}") from error
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-def _read_parts(path: Path, file: BinaryIO, most: int) -> tuple[bytes, tuple[int, ...], bytes]:
-    """Return header, shape and data. Ask for no more than ``most`` bytes, whatever the header promises."""
-    header, shape = read_header(path, file)
-    expected = math.prod(shape) * np.dtype(IDX_TYPES[header[2]]).itemsize
-    data = file.read(min(expected, most) + 1)
-    if len(data) != expected:
-        got = "more" if len(data) > expected else f"{len(data):,}"
-        raise ValueError(f"{path}: expected {expected:,} bytes of data for shape {shape}, got {got}")
-    return header, shape, data
-
-
-def read_header(path: Path, file: BinaryIO) -> tuple[bytes, tuple[int, ...]]:
-    """Return the header of an IDX file, whose third byte is the type, and the shape that it gives."""
-    magic = file.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or not 1 <= magic[3] <= 32:
-        raise ValueError(f"{path}: not an IDX file: it starts with the bytes {magic.hex(' ') or '(none)'}")
-    lengths = file.read(4 * magic[3])
-    if len(lengths) < 4 * magic[3]:
-        raise ValueError(f"{path}: truncated in its header")
-    return magic + lengths, struct.unpack(f">{magic[3]}I", lengths)
-
-
-def _find(folder: Path, name: str) -> Path:
-    """Return the path of the file called ``name`` or ``name.gz``."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"folder: expected {name} or {name}.gz in {folder}")

@@ -4,55 +4,36 @@ A network is a chain of functions, so the derivative of its loss is a chain of p
 its own link. Given ``dy = ∂L/∂y``, the gradient of the loss with respect to its output, it computes
 
     dx = ∂L/∂x      which the layer before it receives as its dy
-    dW = ∂L/∂W      and db likewise: what the optimiser needs
+    dW = ∂L/∂W      and db likewise: the gradients that the optimiser needs
 
-Throughout, ``dz`` means ∂L/∂z and has the shape of z. Activations have a row for each sample: their shape is
+Throughout, ``dz`` means ∂L/∂z and has the shape of z. Activations have one row per sample: their shape is
 (B, features), where B is the batch size.
 
-Four rules hold for every layer, and tests hold the layers to them:
+Four rules apply to every layer, and the tests check them:
 
 - ``forward(x, training=True)`` remembers what ``backward`` will need; ``forward(x)`` alone remembers nothing.
-- ``backward`` uses up what was remembered: a second call, or one without a forward pass, is an error.
+- ``backward`` uses up this memory: a second call, or one without a forward pass, is an error.
 - Gradients are overwritten, not added up: there is nothing to set to zero between two steps.
-- A layer changes no array that it is given.
+- A layer never changes an array that it is given.
 """
 
-from math import prod
 from typing import Any
 
-from minidl.backend import Array, Generator, array_module, convert
+from minidl.backend import Array, Generator, array_module
 from minidl.checks import positive_int
 from minidl.initializers import Initializer, he_normal
+from minidl.parameters.views import Views
 
 
-class Layer:
-    """What all layers share: how they get their parameters, and the memory between forward and backward.
+class Layer(Views):
+    """What all layers share: two passes, and the memory between them.
 
-    A layer owns no storage. `minidl.Sequential` holds the parameters of all layers in one vector and their gradients
-    in another, and `bind` gives each layer its part as views: writing to ``dW`` writes into the vector of gradients.
-
-    To write a layer of your own, define `forward` and `backward`. If it has parameters, define `param_shapes` and
-    `init_params` too; if it takes or gives a fixed number of features, set ``in_features`` and ``out_features``.
+    To write a layer of your own, define `forward` and `backward`. If it has parameters, define two more methods:
+    ``param_shapes`` returns the name and shape of each, and ``init_params(rng)`` fills them. For a parameter ``W``, the
+    model provides ``self.W`` and ``self.dW``; read the first and write the second in place (`minidl.parameters.views`
+    tells how). If the layer takes or returns a fixed number of features, set ``in_features`` and ``out_features``.
     """
 
-    in_features: int | None = None
-    """How many features x must have; None where any number will do."""
-    out_features: int | None = None
-    """How many features y has; None where it has as many as x."""
-    name: str = ""
-    """What `minidl.Sequential` finds the layer by; unless set before, it becomes the class and the position: dense0."""
-    frozen: bool = False
-    """Whether training leaves the parameters alone. Set by `minidl.Sequential.freeze`."""
-    lr_scale: float = 1.0
-    """The layer's learning rate as a multiple of the optimiser's. Set by `minidl.Sequential.scale_lr`."""
-    owned: bool = False
-    """Whether the layer is part of a model already."""
-    arguments: tuple[str, ...] = ()
-    """The attributes that hold, in order, the arguments with which to make another such layer."""
-    buffers: tuple[str, ...] = ()
-    """The attributes that are arrays and belong to the trained layer, though no gradient moves them."""
-    rng: Generator
-    """The random generator of a layer that draws numbers in training; other layers have none."""
     _memory: tuple[tuple[int, ...], Any, Any] | None = None
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -64,48 +45,8 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     def backward_params(self, dy: Array) -> None:
-        """Write the gradients of the parameters only: all that is asked of the first layer, which nobody is behind."""
+        """Write the gradients of the parameters only. The first layer needs no more: there is no layer before it."""
         self.backward(dy)
-
-    def param_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return name and shape of each parameter, in the order in which they are stored."""
-        return {}
-
-    def init_params(self, rng: Generator) -> None:
-        """Fill the parameters, which are zero and in main memory, with what training starts from."""
-
-    def bind(self, params: Array, grads: Array) -> None:
-        """Make each parameter ``P`` and its gradient ``dP`` a view of the next stretch of ``params`` and ``grads``.
-
-        Buffers go where the parameters are.
-        """
-        start = 0
-        for name, shape in self.param_shapes().items():
-            stop = start + prod(shape)
-            setattr(self, name, params[start:stop].reshape(shape))
-            setattr(self, "d" + name, grads[start:stop].reshape(shape))
-            start = stop
-        for name in self.buffers:
-            setattr(self, name, convert(getattr(self, name), like=params))
-
-    def check_batch(self, samples: int) -> None:
-        """Raise a ValueError if the layer cannot be trained on a batch of so many samples."""
-
-    def check_input(self, x: Array) -> None:
-        """Refuse an input that does not fit the parameters.
-
-        Raises:
-            RuntimeError: the layer has no parameters yet.
-            ValueError: ``x`` is not (B, in_features).
-            TypeError: ``x`` has another dtype than the parameters.
-        """
-        param = getattr(self, next(iter(self.param_shapes())), None)
-        if param is None:
-            raise RuntimeError(f"{self} has no parameters yet: make it part of a minidl.Sequential")
-        if x.ndim != 2 or x.shape[1] != self.in_features:
-            raise ValueError(f"x: {self} expects shape (batch size, {self.in_features}), got {x.shape}")
-        if x.dtype != param.dtype:
-            raise TypeError(f"x: {self} computes in {param.dtype}, got {x.dtype}; convert with x.astype(...)")
 
     def remember(self, y: Array, memory: Any) -> None:
         """Keep ``memory`` for the backward pass, and the shape and dtype of y to check dy against."""
@@ -128,14 +69,6 @@ class Layer:
             raise TypeError(f"{name}.backward: expected dy to be {dtype}, as y is, got {dy.dtype}")
         self._memory = None
         return memory
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave views and memory out of copies: a copied model binds its layers to vectors of its own."""
-        views = {d + name for name in self.param_shapes() for d in ("", "d")}
-        return {key: value for key, value in self.__dict__.items() if key not in views | {"_memory", "owned"}}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{getattr(self, name)}' for name in self.arguments)})"
 
 
 class Dense(Layer):
@@ -167,7 +100,7 @@ class Dense(Layer):
     b: Array
     dW: Array
     db: Array
-    arguments = ("in_features", "out_features")
+    arguments = ("in_features", "out_features")  # what `repr` and files show of the layer
 
     def __init__(self, in_features: int, out_features: int, init: Initializer = he_normal):
         self.in_features = positive_int("in_features", in_features)

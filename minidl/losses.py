@@ -1,11 +1,26 @@
-"""What training makes small: one number for a whole batch.
+"""The loss: one number for a whole batch, which training makes small.
 
 The loss is the mean over the samples of the batch, not their sum, so that batches of all sizes can be compared and a
-learning rate means the same for each. Its backward pass is therefore where the gradient gets its 1/B: the layers before
-it just add up what their samples hand them. (Batch normalisation divides by B for a reason of its own, a mean over x.)
+learning rate means the same for each. So the gradient gets its 1/B here, in the backward pass of the loss; the layers
+only add up over the samples. (Batch normalisation divides by B for a reason of its own, a mean over x.)
 """
 
-from minidl.backend import Array, array_module, on_host
+from typing import Protocol
+
+from minidl.backend import Array, array_module
+from minidl.checks import check_labels
+
+
+class Loss(Protocol):
+    """What the training loop needs of a loss: `NLLLoss` is one, and a class of your own with these methods another."""
+
+    def forward(self, log_p: Array, labels: Array, /) -> Array:
+        """Compute the mean loss of a batch from the model's output (B, K) and the labels (B,)."""
+        ...
+
+    def backward(self) -> Array:
+        """Compute the gradient of that loss with respect to the model's output, (B, K)."""
+        ...
 
 
 class NLLLoss:
@@ -57,13 +72,3 @@ class NLLLoss:
         dlog_p: Array = xp.zeros_like(log_p)
         dlog_p[xp.arange(len(labels)), labels] = -1.0 / len(labels)
         return dlog_p
-
-
-def check_labels(labels: Array, shape: tuple[int, ...]) -> None:
-    """Raise a TypeError or ValueError unless ``labels`` fit log-probabilities of ``shape`` (B, K)."""
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels: expected integers, got {labels.dtype}")
-    if len(shape) != 2 or shape[0] == 0 or labels.shape != shape[:1]:
-        raise ValueError(f"labels: expected one for each row of log_p {shape}, at least one, got shape {labels.shape}")
-    if on_host(labels) and (labels.min() < 0 or labels.max() >= shape[1]):
-        raise ValueError(f"labels: expected 0 to {shape[1] - 1}, got {labels.min()} to {labels.max()}")

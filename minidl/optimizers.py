@@ -1,64 +1,46 @@
 """How the parameters move: each optimiser is a formula that turns gradients into a step.
 
-In the formulas w are the parameters, g is the gradient of the loss with respect to them, η the learning rate and t the
-number of the step, from 1. All products, squares and roots are taken element by element, so a formula treats every
-parameter alone, and it does not matter in which portions the parameters come. On a CPU they come in blocks that stay in
-the processor's cache: a formula in NumPy makes temporary arrays, and for 1.9 million parameters these would travel to
-main memory and back. (Measured for Adam on the network of chapter 37: a step takes a third of the time.) A GPU takes
-all at once.
+The simplest is gradient descent. With w the parameters, g the gradient of the loss with respect to them, and η the
+learning rate,
 
-An optimiser sees two arrays and no network. The same object that trains a model also rolls down a drawn valley:
+    w ← w − η g
+
+All others are variations on this line. In their formulas t is the number of the step, from 1, and all products, squares
+and roots are taken element by element. An optimiser sees two arrays and no network, so the same object that trains a
+model also rolls down a drawn valley:
 
     optimizer.step(position, gradient(position))
+
+To write an optimiser of your own, make a dataclass like those below: its arguments, the names of its state vectors, and
+`update`, the formula.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from math import sqrt
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-from minidl.backend import Array, array_module, on_host
-from minidl.checks import flag, fraction, not_negative, one_of, positive
+from minidl.backend import Array, array_module
+from minidl.checks import below_one, flag, not_negative, one_of, positive
+from minidl.parameters.blocks import Group, blocks
+from minidl.regularization.weight_decay import with_decay
 
-BLOCK = 65536
-"""Parameters in a block: 256 KiB of float32 for each array of a formula, which together fit in a level-2 cache."""
 
-
-def argument(default: Any, check: Callable[[str, Any], Any]) -> Any:
+def argument(default: Any, check: Callable[[str, Any], Any], **options: Any) -> Any:
     """Declare an argument of an optimiser: its default, and the check that returns it or raises an error."""
-    return field(default=default, metadata={"check": check})
-
-
-class Group(NamedTuple):
-    """A stretch of the vector of parameters that is treated alike; what no group covers stays as it is, bit for bit."""
-
-    part: slice
-    """Where the stretch is: a slice with both ends."""
-    lr_scale: float = 1.0
-    """The learning rate of the stretch, as a multiple of the optimiser's."""
-    biases: bool = False
-    """Whether these are biases, or other parameters that multiply no input."""
+    return field(default=default, metadata={"check": check}, **options)
 
 
 @dataclass(eq=False)
 class Optimizer:
-    """What all optimisers share: the learning rate, weight decay, and the walk through the parameters.
-
-    Weight decay pulls every weight towards zero, with strength λ. The classical way adds the gradient of the penalty
-    ½ λ w² to that of the loss; the decoupled way shrinks the weights beside the formula:
-
-        g ← g + λ w           classical (L2)
-        w ← w − η λ w         decoupled
-
-    For plain SGD the two are the same. With momentum they are not, since a velocity remembers the penalty's gradient,
-    and with Adam still less: there it is divided by √v like all else.
+    """What all optimisers share: a learning rate, a count of steps, and vectors to remember between steps.
 
     Args:
         lr: η, the learning rate, above 0. It may be changed between steps.
-        weight_decay: λ, at least 0.
-        decoupled: decay in the decoupled way.
-        decay_biases: decay biases too, and the scale and shift of batch normalisation. A large bias does not make a
-            network more sensitive to its input, and so there is a case for leaving them out.
+        weight_decay: λ, at least 0, how strongly weights are pulled towards zero; see
+            `minidl.regularization.weight_decay` for this and the next two.
+        decoupled: shrink the weights beside the formula, in place of changing the gradient.
+        decay_biases: decay biases too, and the scale and shift of batch normalisation.
 
     Attributes:
         t: the number of steps made.
@@ -66,10 +48,6 @@ class Optimizer:
 
     Raises:
         TypeError, ValueError: an argument is no number, or out of its range.
-
-    Source: Krogh and Hertz 1991, "A simple weight decay can improve generalization", equation 1, for L2; Loshchilov and
-    Hutter 2019, "Decoupled weight decay regularization", for the other; as in PyTorch's ``AdamW`` it is scaled by the
-    learning rate, while the paper scales it by the schedule alone. PyTorch's other optimisers decay classically.
     """
 
     update: ClassVar[Callable[..., None]]
@@ -78,9 +56,9 @@ class Optimizer:
     """What the formula calls its state vectors, in the order in which `update` receives them."""
 
     lr: float = field(metadata={"check": positive})
-    weight_decay: float = field(default=0.0, kw_only=True, metadata={"check": not_negative})
-    decoupled: bool = field(default=False, kw_only=True, metadata={"check": flag})
-    decay_biases: bool = field(default=True, kw_only=True, metadata={"check": flag})
+    weight_decay: float = argument(0.0, not_negative, kw_only=True)
+    decoupled: bool = argument(False, flag, kw_only=True)
+    decay_biases: bool = argument(True, flag, kw_only=True)
     t: int = field(default=0, init=False)
     state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
@@ -92,40 +70,37 @@ class Optimizer:
                 setattr(self, argument.name, value)
 
     def step(self, params: Array, grads: Array, groups: list[Group] | None = None) -> None:
-        """Change ``params`` in place by one step.
+        """Change ``params`` in place by one step, block by block (`minidl.parameters.blocks` says why).
 
         Args:
             params: the parameters, (n,).
             grads: the gradient of the loss with respect to them, same shape, dtype and backend; it is only read.
-            groups: which stretches to change, each with its own rate, as in ``model.groups``; None for everything.
+            groups: which stretches to change, each with its own learning rate, as in ``model.groups``; None for all.
 
         Raises:
             ValueError: shapes or dtypes differ from each other or from those of earlier steps, or are not vectors.
         """
         self.prepare(params, grads)
         self.t += 1
-        for part, lr_scale, biases in [Group(slice(0, len(params)))] if groups is None else groups:
-            lr = self.lr * lr_scale
-            decay = 0.0 if biases and not self.decay_biases else self.weight_decay
-            size = BLOCK if on_host(params) else len(params)
-            for start in range(part.start, part.stop, size):
-                block = slice(start, min(start + size, part.stop))
-                w, g = params[block], grads[block]
-                if decay and self.decoupled:
-                    w -= lr * decay * w
-                elif decay:
-                    g = g + decay * w
-                self.update(w, g, lr, *(vector[block] for vector in self.state.values()))
+        for block, group in blocks(params, groups):
+            w, lr = params[block], self.lr * group.lr_scale
+            decay = 0.0 if group.biases and not self.decay_biases else self.weight_decay
+            g = with_decay(w, grads[block], lr, decay, self.decoupled)
+            self.update(w, g, lr, *(vector[block] for vector in self.state.values()))
 
     def prepare(self, params: Array, grads: Array) -> None:
         """Refuse arrays that do not fit, as `step` does; before the first step, make the state."""
+        self.check(params, grads)
+        if not self.state:
+            self.state = {name: array_module(params).zeros_like(params) for name in self.state_names}
+
+    def check(self, params: Array, grads: Array) -> None:
+        """Refuse arrays that do not fit, as `step` does, and change nothing."""
         if params.ndim != 1 or params.shape != grads.shape or params.dtype != grads.dtype:
             raise ValueError(
                 "params, grads: expected two vectors of equal length and dtype, "
                 f"got {params.shape} {params.dtype} and {grads.shape} {grads.dtype}"
             )
-        if not self.state:
-            self.state = {name: array_module(params).zeros_like(params) for name in self.state_names}
         for vector in self.state.values():
             if vector.shape != params.shape or vector.dtype != params.dtype:
                 raise ValueError(
@@ -164,9 +139,9 @@ class Momentum(Optimizer):
         classical:   v ← γ v + η g        w ← w − v
         pytorch:     v ← γ v + g          w ← w − η v
 
-    While η stays the same, so do the steps of both. When it changes, the classical velocity keeps the rates under which
-    it was gathered, and the other is rescaled at once. With g = 1, γ = 0.9 and η = 0.1, then 0.01, from w = 0: after
-    two steps w is −0.200 by the first form and −0.119 by the second.
+    While η stays the same, both make the same steps. When η changes, the classical velocity keeps the learning rates
+    under which it was gathered, and the other is rescaled at once. With g = 1, γ = 0.9 and η = 0.1, then 0.01, from
+    w = 0: after two steps w is −0.200 by the first form and −0.119 by the second.
 
     Args:
         lr: η, the learning rate.
@@ -181,7 +156,7 @@ class Momentum(Optimizer):
     state_names = ("v",)
 
     lr: float = argument(0.01, positive)
-    gamma: float = argument(0.9, fraction)
+    gamma: float = argument(0.9, below_one)
     form: str = argument("classical", one_of("classical", "pytorch"))
 
     def update(self, w: Array, g: Array, lr: float, v: Array) -> None:
@@ -218,7 +193,7 @@ class Nesterov(Optimizer):
     state_names = ("v",)
 
     lr: float = argument(0.01, positive)
-    gamma: float = argument(0.9, fraction)
+    gamma: float = argument(0.9, below_one)
 
     def update(self, w: Array, g: Array, lr: float, v: Array) -> None:
         """Compute v ← γ v + η g and w ← w − (γ v + η g)."""
@@ -229,11 +204,11 @@ class Nesterov(Optimizer):
 
 @dataclass(eq=False)
 class Adagrad(Optimizer):
-    """A rate for each parameter: the more its gradients have been, the smaller its steps become.
+    """A learning rate for each parameter: the larger its gradients have been, the smaller its steps become.
 
         s ← s + g²        w ← w − η g / (√s + ε)
 
-    s only grows, so the steps of every parameter shrink for ever.
+    s only grows, so the steps of every parameter keep shrinking.
 
     Args:
         lr: η, the learning rate.
@@ -275,7 +250,7 @@ class RMSprop(Optimizer):
     state_names = ("s",)
 
     lr: float = argument(0.001, positive)
-    rho: float = argument(0.9, fraction)
+    rho: float = argument(0.9, below_one)
     eps: float = argument(1e-8, positive)
 
     def update(self, w: Array, g: Array, lr: float, s: Array) -> None:
@@ -296,8 +271,8 @@ class Adam(Optimizer):
     m and v start at zero and are too small at first. Divided by 1 − βᵗ they are means again, weighted towards the
     latest gradients; the very first step is η, whatever the size of the gradient, unless it is as small as ε.
 
-    The correction counts the steps of the optimiser. A layer that is unfrozen later has its means at zero, uncorrected,
-    and its first steps are several η long; give it a new optimiser, as the recipe of the sources does at each stage.
+    The correction counts the steps of the optimiser. The means of a layer that is unfrozen later start at zero without
+    correction, and its first steps are several η long; use a new optimiser after unfreezing.
 
     Args:
         lr: η, the learning rate (α in the paper).
@@ -313,8 +288,8 @@ class Adam(Optimizer):
     state_names = ("m", "v")
 
     lr: float = argument(0.001, positive)
-    beta1: float = argument(0.9, fraction)
-    beta2: float = argument(0.999, fraction)
+    beta1: float = argument(0.9, below_one)
+    beta2: float = argument(0.999, below_one)
     eps: float = argument(1e-8, positive)
 
     def update(self, w: Array, g: Array, lr: float, m: Array, v: Array) -> None:

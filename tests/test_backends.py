@@ -14,8 +14,9 @@ from minidl.testing import StrictArray, check_layer, strict_backend
 
 standin = sys.modules["minidl.testing.strict_backend"]
 CUPY = json.loads((Path(__file__).parent / "data" / "cupy_api.json").read_text())
-MODULES = sorted(Path(minidl.__file__).parent.glob("*.py"))
-ENGINE = ("layers", "normalization", "dropout", "losses", "optimizers")
+FOLDER = Path(minidl.__file__).parent
+MODULES = sorted(path for path in FOLDER.rglob("*.py") if "testing" not in path.parts)
+ENGINE = ("layers", "normalization", "dropout", "losses", "optimizers", "weight_decay", "blocks", "arrays")
 
 
 def is_array_module(node):
@@ -142,7 +143,7 @@ def test_blocks_are_for_the_cpu(xp):
         def update(self, w, g, lr):
             sizes.append(len(w))
 
-    n = minidl.optimizers.BLOCK + 5
+    n = minidl.parameters.blocks.BLOCK + 5
     Spy().step(np.zeros(n), np.zeros(n))
     Spy().step(xp.zeros(n), xp.zeros(n))
     assert sizes == [n - 5, 5, n]

@@ -113,8 +113,8 @@ def test_the_floor_of_an_evaluation_is_the_products_of_all_images(folder, monkey
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_parts_are_those_that_are_counted(folder, monkeypatch, optimizer):
-    monkeypatch.setattr("minidl.doctor.gflops", lambda size: 1.0)
-    monkeypatch.setattr("minidl.doctor.bandwidth", lambda size=0: 1e9)
+    monkeypatch.setattr("minidl.machine.doctor.gflops", lambda size: 1.0)
+    monkeypatch.setattr("minidl.machine.doctor.bandwidth", lambda size=0: 1e9)
     found = of_minidl.parts(task(folder, kind="parts", optimizer=optimizer))(3)
     assert set(found["parts"]) == set(parts_of_step(64, optimizer))
 

@@ -65,7 +65,7 @@ def train(make=minidl.Adam, crash_at=None, epochs=4, **options):
     vectors = {name: vector.tobytes() for name, vector in optimizer.state.items()}
     masks = model.layers[3].rng.bit_generator.state
     moving = model.layers[1].moving_mean.tobytes(), model.layers[1].moving_var.tobytes()
-    chosen = how["early_stopping"] and (stopping.best_epoch, stopping.least)
+    chosen = how["early_stopping"] and (stopping.best_epoch, stopping.lowest)
     return model.params.tobytes(), moving, masks, vectors, optimizer.t, optimizer.lr, chosen, numbers(history)
 
 
@@ -140,7 +140,7 @@ def test_a_refusal_changes_neither_optimizer_nor_early_stopping(tmp_path):
     minidl.save(full_model(), tmp_path / "model.npz")
     optimizer, stopping = minidl.Adam(), minidl.EarlyStopping(patience=2, column="test_accuracy")
     minidl.fit(full_model(), minidl.SGD(), DATA, DATA, epochs=2, batch_size=10, early_stopping=stopping)
-    before = stopping.best_epoch, stopping.least, stopping.best
+    before = stopping.best_epoch, stopping.lowest, stopping.best
     for name, resume, error in (
         ("run", False, FileExistsError),
         ("run", True, ValueError),
@@ -150,7 +150,7 @@ def test_a_refusal_changes_neither_optimizer_nor_early_stopping(tmp_path):
         with pytest.raises(error, match=f"{name}.npz"):
             minidl.fit(full_model(), optimizer, DATA, DATA, epochs=2, batch_size=10, **options)
         assert (optimizer.state, optimizer.t) == ({}, 0)
-        assert (stopping.best_epoch, stopping.least, stopping.best) == before
+        assert (stopping.best_epoch, stopping.lowest, stopping.best) == before
 
 
 def test_the_file_stays_where_it_was_meant(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import datasets
+from minidl.files import idx as datasets
 
 
 def idx_bytes(array):

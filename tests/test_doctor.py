@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import minidl
-from minidl import __main__, doctor
+from minidl.machine import command_line as __main__
+from minidl.machine import doctor
 
 AVX2 = {"avx2", "fma"}
 AVX512 = AVX2 | {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
@@ -66,7 +67,7 @@ def test_newer_kernels_are_those_that_the_processor_can_run(running, flags, kern
 @pytest.mark.skipif(not doctor.safe_kernels(doctor.cpu_flags()), reason="no processor for these kernels")
 @pytest.mark.parametrize("kernel", ["Prescott", "Nehalem"])
 def test_old_kernels_are_known_by_the_names_that_openblas_gives_them(kernel):
-    code = "from minidl import doctor; print((doctor.blas_library() or {}).get('architecture'))"
+    code = "from minidl.machine import doctor; print((doctor.blas_library() or {}).get('architecture'))"
     variables = os.environ | {"OPENBLAS_CORETYPE": kernel}
     running = subprocess.check_output([sys.executable, "-c", code], env=variables, text=True).strip()
     if running == "None":
@@ -182,13 +183,16 @@ def test_the_command():
 
 
 def test_a_terminal_without_arrows_gets_the_report_all_the_same():
-    code = "from minidl import __main__ as m, doctor; doctor.main = lambda: print('→') or 0; print(m.main(['doctor']))"
+    code = (
+        "from minidl.machine import command_line as m, doctor; "
+        "doctor.main = lambda: print('→') or 0; print(m.main(['doctor']))"
+    )
     variables = os.environ | {"PYTHONIOENCODING": "ascii"}
     assert subprocess.check_output([sys.executable, "-c", code], env=variables, text=True) == "?\n0\n"
 
 
 def test_a_reader_who_leaves_early_sees_no_traceback():
-    code = "from minidl import __main__ as m, doctor; "
+    code = "from minidl.machine import command_line as m, doctor; "
     code += "doctor.main = lambda: [print('x' * 10**5, flush=True) for _ in range(100)] and 0; m.main(['doctor'])"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.read(1) == b"x"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import doctor
+from minidl.machine import doctor
 
 ROOT = Path(minidl.__file__).parent.parent
 EXAMPLES = ROOT / "examples"

@@ -134,19 +134,19 @@ def test_backward_does_nothing_below_the_lowest_layer_that_learns(small_data, mo
 
 def test_the_trunk_works_as_in_evaluation(small_data):
     model = deep_model()
-    assert model.trunk == 0
+    assert model.frozen_prefix == 0
     model.freeze("dense0", "batchnorm1", "dense4")
-    assert model.trunk == 5  # dropout, in the midst of the frozen layers, belongs to it
+    assert model.frozen_prefix == 5  # dropout, in the midst of the frozen layers, belongs to it
     out = model.forward(small_data.x, training=True)
     np.testing.assert_array_equal(out, model.forward(small_data.x))
     assert all(layer._memory is None for layer in model.layers[:5])
     model.unfreeze("dense0")
-    assert model.trunk == 0
+    assert model.frozen_prefix == 0
 
 
 def test_dropout_before_the_first_layer_that_learns_stays_on():
     model = minidl.Sequential(minidl.Dropout(0.5), minidl.Dense(40, 2), seed=0)
-    assert model.trunk == 0
+    assert model.frozen_prefix == 0
     x = np.ones((1, 40), "float32")
     assert (model.forward(x, training=True) != model.forward(x)).any()
 
@@ -221,7 +221,7 @@ def test_the_head_on_precomputed_activations_is_the_head_in_place(small_data):
     for model in (in_place, split):
         model.freeze("dense0", "batchnorm1", "dense4")
         model.layers[1].moving_mean[...] = 0.3
-    trunk = split.trunk
+    trunk = split.frozen_prefix
     features = minidl.Dataset(minidl.predict(split[:trunk], data.x), data.labels)
     one, other = fit(in_place, data, minidl.Adam(0.1)), fit(split[trunk:], features, minidl.Adam(0.1))
     np.testing.assert_allclose(split.params, in_place.params, rtol=1e-12)
@@ -248,7 +248,7 @@ def test_a_part_shares_and_a_copy_of_it_does_not():
 def test_predict_in_pieces(small_data, monkeypatch):
     model = deep_model()
     whole = model.forward(small_data.x)
-    monkeypatch.setattr(minidl.training, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr(minidl.fitting, "EVALUATION_BATCH", 7)
     np.testing.assert_allclose(minidl.predict(model, small_data.x), whole, rtol=1e-5)
     with pytest.raises(ValueError, match="x: expected at least one sample"):
         minidl.predict(model, small_data.x[:0])

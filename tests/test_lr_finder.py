@@ -6,7 +6,7 @@ import pytest
 from test_groups import deep_model
 
 import minidl
-from minidl.lr_finder import RangeTest, longest_descent
+from minidl.learning_rate.range_test import RangeTest, longest_descent
 
 matplotlib.use("Agg")
 

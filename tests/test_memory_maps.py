@@ -10,7 +10,7 @@ from conftest import small_model
 from test_datasets import images_and_labels, write_set
 
 import minidl
-from minidl import checks
+from minidl.checks import arrays as checks
 
 
 def write_npy(folder, data, test=None):
@@ -82,7 +82,7 @@ def test_data_larger_than_memory(tmp_path):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("pack", "end"), [(bytes, ""), (gzip.compress, ".gz")])
 def test_converted_data_is_loaded_data(tmp_path, monkeypatch, dtype, pack, end):
-    monkeypatch.setattr(checks, "BLOCK", 50)  # 4 rows of 12 features, and so the last blocks are short
+    monkeypatch.setattr(checks, "CHUNK", 50)  # 4 rows of 12 features, and so the last chunks are short
     write_set(tmp_path, "train", *images_and_labels(21), pack, end)
     write_set(tmp_path, "t10k", *images_and_labels(6, seed=1), pack, end)
     minidl.convert_idx(tmp_path, tmp_path / "made" / "here", dtype)
@@ -159,19 +159,19 @@ def test_files_that_are_missing_or_damaged(tmp_path, small_data):
 
 
 def test_blocks_are_all_of_it_and_shared(monkeypatch):
-    monkeypatch.setattr(checks, "BLOCK", 6)
+    monkeypatch.setattr(checks, "CHUNK", 6)
     x = np.arange(20.0).reshape(10, 2)
-    parts = list(checks.blocks(x))
+    parts = list(checks.chunks(x))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
     assert all(np.shares_memory(part, x) for part in parts)
     np.testing.assert_array_equal(np.concatenate(parts), x)
-    assert [len(part) for part in checks.blocks(np.zeros((2, 7)))] == [1, 1]  # a row that is larger than a block
+    assert [len(part) for part in checks.chunks(np.zeros((2, 7)))] == [1, 1]  # a row that is larger than a chunk
 
 
 @pytest.mark.parametrize("row", [0, 4, 9])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_every_block_is_looked_at(monkeypatch, row, value):
-    monkeypatch.setattr(checks, "BLOCK", 6)
+    monkeypatch.setattr(checks, "CHUNK", 6)
     x = np.zeros((10, 2))
     checks.finite("x", x)
     x[row, 1] = value

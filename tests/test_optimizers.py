@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl
-from minidl import Adagrad, Adam, Group, Momentum, Nesterov, RMSprop, optimizers
+from minidl import Adagrad, Adam, Group, Momentum, Nesterov, RMSprop
+from minidl.parameters import blocks as walk
 
 SEEDS = st.integers(0, 2**32 - 1)
 RATES = st.lists(st.floats(1e-4, 1), min_size=10, max_size=15)
@@ -321,7 +322,7 @@ def test_blocks_change_nothing(monkeypatch, make, options, size):
     for g in rng.normal(size=(3, size)):
         with monkeypatch.context() as patch:
             optimizer.step(whole, g)
-            patch.setattr(optimizers, "BLOCK", 8)
+            patch.setattr(walk, "BLOCK", 8)
             in_blocks.step(blocks, g)
     np.testing.assert_array_equal(blocks, whole)
 

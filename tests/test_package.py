@@ -13,50 +13,110 @@ import minidl
 from minidl import checks
 
 PACKAGE = Path(minidl.__file__).parent
-SOURCES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.glob("*.py"))}
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+        path.read_text(encoding="utf-8")
+    )
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+PATH = ["backend", "initializers", "layers", "losses", "optimizers", "model", "loop", "datasets", "fitting"]
+"""The short path, in reading order."""
+BASES = {  # what a module of the path builds on besides those before it, and a reader may skip
+    "layers": {"checks", "parameters.views"},
+    "losses": {"checks"},
+    "optimizers": {"checks", "parameters.blocks", "regularization.weight_decay"},
+    "model": {"checks", "checks.chain", "parameters.freezing", "parameters.memory", "parameters.parts"},
+    "datasets": {"checks"},
+}
+ATTACHED = ("callbacks.", "checks", "learning_rate.schedules", "regularization.augmentation")
+"""What `fitting` attaches to the loop."""
 
 
-def imported(tree):
-    """Return the modules that a source imports, in order of appearance, and leave out imports for types alone."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+def imported(tree, whole=False):
+    """Return the modules of minidl that a source imports at its top level; ``whole``: also those in functions."""
+    nodes = ast.walk(tree) if whole else tree.body
+    return [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("minidl")]
 
 
 def siblings(tree):
-    return [name.split(".")[1] for name in imported(tree) if name.startswith("minidl.")]
+    return [name.removeprefix("minidl.") for name in imported(tree)]
 
 
-READING_ORDER = ["backend", "checks", *siblings(SOURCES["__init__"])]
+def test_the_root_of_the_package_is_the_short_path():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__", *PATH}
+    order = list(dict.fromkeys(name for name in siblings(SOURCES["minidl"]) if "." not in name))
+    assert order == PATH
 
 
-def test_a_module_imports_only_what_the_reader_has_met():
-    order = list(dict.fromkeys(READING_ORDER))
-    assert set(SOURCES) - {"__init__", "__main__", "doctor"} == set(order)  # what the package itself does not use
-    for position, name in enumerate(order):
-        for other in siblings(SOURCES[name]):
-            assert other in order[:position], f"{name} imports {other}, which comes later"
+def test_the_short_path_is_short():
+    lines = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.glob("*.py")}
+    assert sum(lines.values()) <= 1500
+
+
+def test_a_module_of_the_path_imports_only_what_the_reader_has_met():
+    for position, name in enumerate(PATH):
+        for other in siblings(SOURCES[f"minidl.{name}"]):
+            met = other in PATH[:position] or other in BASES.get(name, ())
+            assert met or (name == "fitting" and other.startswith(ATTACHED)), f"{name} imports {other}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    done = set()
+
+    def visit(name, above):
+        assert name not in above, " -> ".join([*above, name])
+        if name not in done and name != "minidl":
+            for other in imported(SOURCES[name]):
+                visit(other, [*above, name])
+            done.add(name)
+
+    for name in SOURCES:
+        visit(name, [])
+
+
+def lines_until_forward(function):
+    """Return how many lines lie between the ``def`` of a function and its first forward pass."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Attribute) and node.attr == "forward"]
+    return min(call.lineno for call in calls) - function.lineno - 1
+
+
+def test_the_loop_begins_at_once():
+    (descend,) = [node for node in SOURCES["minidl.loop"].body if getattr(node, "name", "") == "descend"]
+    assert lines_until_forward(descend) <= 6
 
 
 @pytest.mark.parametrize("name", ["layers", "losses", "optimizers"])
 def test_the_engine_does_not_know_numpy(name):
-    assert not [module for module in imported(SOURCES[name]) if module.split(".")[0] in ("numpy", "cupy")]
-
-
-def test_readme_lists_the_modules_in_reading_order():
-    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\d+\. \[`(\w+)(?:\.py)?`\]", readme, re.MULTILINE)
-    assert listed == [*dict.fromkeys(READING_ORDER), "testing", "doctor"]
-
-
-def test_the_map_lists_the_modules_in_reading_order():
-    page = (PACKAGE.parent / "docs" / "start" / "map.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| (\d+) \| \[(\w+)\]", page, re.MULTILINE)
-    assert listed == [
-        (str(number), name) for number, name in enumerate([*dict.fromkeys(READING_ORDER), "testing", "doctor"], start=1)
+    names = [
+        alias.name
+        for node in ast.walk(SOURCES[f"minidl.{name}"])
+        if isinstance(node, ast.Import)
+        for alias in node.names
     ]
+    assert not {"numpy", "cupy"} & set(names)
+
+
+def listed(text, pattern):
+    """Return the modules that a text lists, as the package names them."""
+    return [name.replace("/", ".") for name in re.findall(pattern, text, re.MULTILINE)]
+
+
+def test_readme_lists_the_path_in_reading_order_and_every_other_module_once():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    assert listed(readme, r"^\d+\. \[`([\w/]+)\.py`\]\(minidl/") == PATH
+    linked = listed(readme, r"\]\(minidl/([\w/]+)\.py\)")
+    modules = {name.removeprefix("minidl.") for name in SOURCES} - {"minidl", "__main__"}
+    packages = {name.rpartition(".")[0] for name in modules}
+    testing = {name for name in modules if name.startswith("testing.")}  # has a page of its own
+    assert sorted(linked) == sorted(modules - packages - testing - {"machine.command_line"})
+
+
+def test_readme_gives_an_honest_time_for_the_path():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    stated, rate = re.search(r"about two hours \(([\d,]+) lines at\n?\s?(\d+) lines a minute\)", readme).groups()
+    lines = sum(len((PACKAGE / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in PATH)
+    assert abs(lines - int(stated.replace(",", ""))) <= 10
+    assert 110 <= lines / int(rate) <= 130
 
 
 def test_every_public_name_is_documented():
@@ -80,13 +140,13 @@ def test_importing_brings_in_little_besides_numpy():
         "tqdm",
         "threadpoolctl",
         "importlib.resources",
-        "minidl.doctor",
+        "minidl.machine",
     )
     code = f"import sys, minidl; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["positive", "not_negative", "fraction", "share"])
+@pytest.mark.parametrize("name", ["positive", "not_negative", "below_one", "up_to_one"])
 @pytest.mark.parametrize("value", [np.float64(0.5), np.float32(0.5)])
 def test_checks_return_plain_floats(name, value):
     checked = getattr(checks, name)("x", value)

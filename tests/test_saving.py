@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl
-from minidl import saving
+from minidl.files import archives
+from minidl.files import models as saving
 
 
 def a_model(dtype="float32", seed=0):
@@ -151,7 +152,7 @@ def rewritten(path, change):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-        archive.writestr("sha256", saving._digest(members))
+        archive.writestr("sha256", archives.digest_of(members))
 
 
 def layer(i, **changes):
@@ -169,7 +170,7 @@ def shape(name, *shape, dtype="float32"):
 def absurd(metadata, members):
     metadata["model"]["layers"][0]["arguments"] = [10**12, 10**12]
     metadata["arrays"]["0.W"] = ["float32", [10**12, 10**12]]
-    members["0.W.npy"] = saving._header("float32", (10**12, 10**12))
+    members["0.W.npy"] = archives._header("float32", (10**12, 10**12))
 
 
 def pickled(_metadata, members):
@@ -259,7 +260,7 @@ def test_what_was_there_stays_until_the_new_file_is_verified(tmp_path, monkeypat
         assert path.read_bytes() == before
         raise ValueError("does not come back as it was written")
 
-    monkeypatch.setattr(saving, "read_archive", broken)
+    monkeypatch.setattr(archives, "read_archive", broken)
     with pytest.raises(ValueError, match="does not come back"):
         minidl.save(used(a_model()), path)
     assert path.read_bytes() == before

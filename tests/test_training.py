@@ -88,7 +88,7 @@ def test_evaluate_weighs_batches_by_length(small_data, monkeypatch):
     loss = -np.mean([log_p[i, label] for i, label in enumerate(data.labels)])
     accuracy = np.mean([log_p[i].argmax() == label for i, label in enumerate(data.labels)])
     for size in (60, 59, 7):
-        monkeypatch.setattr(minidl.training, "EVALUATION_BATCH", size)
+        monkeypatch.setattr(minidl.fitting, "EVALUATION_BATCH", size)
         assert minidl.evaluate(model, data) == pytest.approx((loss, accuracy), rel=1e-12)
 
 

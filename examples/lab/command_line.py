@@ -8,8 +8,8 @@ from pathlib import Path
 
 import minidl
 from lab.workers import WorkersError
-from minidl import doctor
 from minidl.checks import positive_int
+from minidl.machine import doctor
 
 
 def options(description: str, seeds: list[int]) -> argparse.ArgumentParser:
@@ -63,7 +63,7 @@ def restart_with_newer_kernels() -> None:
     """Start the same command again, if OpenBLAS runs kernels older than the processor and nobody has chosen them.
 
     OpenBLAS makes its choice while NumPy is imported, and only then can it be seen. So the process replaces itself,
-    under the same number, with the better choice in a variable that its workers inherit; see `minidl.doctor`.
+    under the same number, with the better choice in a variable that its workers inherit; see `minidl.machine.doctor`.
     """
     running = (doctor.blas_library() or {}).get("architecture", "")
     kernel = doctor.newer_kernel(running, doctor.cpu_flags())

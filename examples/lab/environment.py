@@ -8,7 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 import minidl
-from minidl import doctor
+from minidl.machine import doctor
 
 
 def blas_threads() -> int:

@@ -2,6 +2,7 @@
 
 import minidl
 from lab.results import Settings
+from minidl.loop import Schedule
 
 CYCLICAL = ("triangular", "triangular2", "SGDR", "SGDR growing")
 
@@ -16,7 +17,7 @@ def name_of(policy: str | float) -> str:
     return policy if isinstance(policy, str) else f"rate {policy:g}"
 
 
-def schedule_of(settings: Settings, policy: str | float) -> minidl.schedules.Schedule:
+def schedule_of(settings: Settings, policy: str | float) -> Schedule:
     """Return the rate as a function of time."""
     base, _, top = settings["fixed"]
     half, cycle, first = (settings[key] for key in ("triangle_half", "sgdr_cycle", "sgdr_first_cycle"))

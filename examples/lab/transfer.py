@@ -29,7 +29,7 @@ import minidl
 from lab.network import mnist, train
 from lab.results import Settings
 from lab.sample_gradients import norm
-from minidl.schedules import Schedule
+from minidl.loop import Schedule
 
 Parts: TypeAlias = Sequence[minidl.Dataset]
 """Images to learn from, and images for validation."""

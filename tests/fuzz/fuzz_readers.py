@@ -27,11 +27,11 @@ with atheris.instrument_imports(include=["minidl", "zipfile", "json"]):
     import numpy as np
 
     import minidl
-    from minidl import saving
+    from minidl.files import archives
 
 
 def small_training() -> minidl.Training:
-    """Return a training whose model has a layer of each kind that puts something into a file."""
+    """Return the state of a run whose model has a layer of each kind that is saved."""
     model = minidl.Sequential(
         minidl.Dense(2, 3), minidl.BatchNorm(3), minidl.Dropout(0.5), minidl.Dense(3, 2), minidl.LogSoftmax(), seed=0
     )
@@ -50,7 +50,7 @@ def archive_of(members: dict[str, bytes]) -> bytes:
     """Return an archive of ``members`` with a checksum that fits."""
     stream = BytesIO()
     with ZipFile(stream, "w") as archive:
-        for name, data in (members | {"sha256": saving._digest(members).encode()}).items():
+        for name, data in (members | {"sha256": archives.digest_of(members).encode()}).items():
             archive.writestr(name, data)
     return stream.getvalue()
 

@@ -16,7 +16,7 @@ from lab.contestants.floor import array_module, synchronize
 from lab.contestants.task import IMAGES_TO_EVALUATE, Task, Work
 from lab.network import mnist
 from lab.network import network as network_of_chapter37
-from minidl import doctor
+from minidl.machine import doctor
 
 
 def network(task: Task) -> minidl.Sequential:

@@ -4,12 +4,12 @@ Every batch thus trains another, thinner network, and evaluation uses them all a
 """
 
 from minidl.backend import Array, Generator, convert
-from minidl.checks import fraction
+from minidl.checks import below_one
 from minidl.layers import Layer
 
 
 class Dropout(Layer):
-    """Set each value to zero with probability p, and scale the others up to make good for them.
+    """Set each value to zero with probability p, and scale the others up to make up for them.
 
         y = x m / (1 − p)        with m = 1 with probability 1 − p, else 0
         dx = dy m / (1 − p)
@@ -33,7 +33,7 @@ class Dropout(Layer):
     arguments = ("p",)
 
     def __init__(self, p: float = 0.5):
-        self.p = fraction("p", p)
+        self.p = below_one("p", p)
 
     def init_params(self, rng: Generator) -> None:
         """Take a generator of its own; the weights that ``rng`` draws for other layers stay as they are without it."""

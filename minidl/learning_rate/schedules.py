@@ -13,13 +13,12 @@ starts at 0 where the stretch starts.
     piecewise({0: linear(0.001, 0.1, length=2), 2: cosine_restarts(0.1, cycle_length=4)})
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import cos, floor, log1p, pi
-from typing import TypeAlias
 
-from minidl.checks import at_least, in_order, not_negative, positive, share
-
-Schedule: TypeAlias = Callable[[float], float]
+from minidl.backend import Array
+from minidl.checks import at_least, in_order, not_negative, positive, up_to_one
+from minidl.loop import Batches, Schedule, Training
 
 ROUNDING = 1e-9
 """By how much t may miss the end of a stretch and still be taken for it: 1 + 0.36 is a little less than 1.36."""
@@ -141,7 +140,7 @@ def exp_range(base_lr: float, max_lr: float, step_size: float, gamma: float) -> 
 
     Source: Smith 2017, section 3.1.
     """
-    left = share("gamma", gamma)
+    left = up_to_one("gamma", gamma)
     return _cyclical(base_lr, max_lr, step_size, lambda t, _cycle: left**t)
 
 
@@ -201,7 +200,7 @@ def one_cycle(max_lr: float, length: float, base_factor: float = 0.1, final_fact
     time and falls for the rest, along cosines.
     """
     max_lr, length = positive("max_lr", max_lr), positive("length", length)
-    base_factor, final_factor = share("base_factor", base_factor), share("final_factor", final_factor)
+    base_factor, final_factor = up_to_one("base_factor", base_factor), up_to_one("final_factor", final_factor)
     in_order("final_factor", final_factor, "base_factor", base_factor)
     base_lr, final_lr = base_factor * max_lr, final_factor * max_lr
     rise, tail = 0.45 * length, 0.1 * length
@@ -212,6 +211,13 @@ def one_cycle(max_lr: float, length: float, base_factor: float = 0.1, final_fact
             2 * rise: linear(base_lr, final_lr, tail),
         }
     )
+
+
+def scheduled(batches: Batches, state: Training, lr: Schedule, n: int) -> Iterator[tuple[Array, Array]]:
+    """Yield ``batches``, and before each set the learning rate of the time; n is the number of training samples."""
+    for batch in batches:
+        state.optimizer.lr = float(lr(state.epoch - 1 + state.seen / n))
+        yield batch
 
 
 def _cyclical(base_lr: float, max_lr: float, step_size: float, height: Callable[[float, int], float]) -> Schedule:
@@ -231,6 +237,6 @@ def _cyclical(base_lr: float, max_lr: float, step_size: float, height: Callable[
     return schedule
 
 
-def _between(start: float, end: float, way: float) -> float:
-    """Return the point that lies ``way`` from ``start`` to ``end``: exactly ``start`` at 0, exactly ``end`` at 1."""
-    return end if way == 1 else start + way * (end - start)
+def _between(start: float, end: float, weight: float) -> float:
+    """Return the mean of ``start`` and ``end`` with this weight on the end: exactly ``start`` at 0, ``end`` at 1."""
+    return end if weight == 1 else start + weight * (end - start)

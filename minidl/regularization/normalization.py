@@ -1,13 +1,12 @@
 """Batch normalisation: every feature is brought to mean 0 and variance 1, over the samples it is computed with.
 
 This keeps the inputs of a layer where its weights expect them, however the layers before it change. The price is that a
-sample's output depends on the others in its batch. For evaluation there must be no such dependence, and so training
-gathers moving averages of mean and variance, which evaluation uses in their place. Whether these follow the training
-closely or slowly is set by their *decay*, a suspect in claim D3 of the sources.
+sample's output depends on the others in its batch. Evaluation must not depend on them, so training gathers moving
+averages of mean and variance, which evaluation uses in their place. Their *decay* sets how closely they follow.
 """
 
 from minidl.backend import Array, Generator, array_module
-from minidl.checks import fraction, positive, positive_int
+from minidl.checks import below_one, positive, positive_int
 from minidl.layers import Layer
 
 
@@ -62,7 +61,7 @@ class BatchNorm(Layer):
 
     def __init__(self, features: int, decay: float = 0.9, eps: float = 1e-5, ghost_size: int | None = None):
         self.in_features = self.out_features = positive_int("features", features)
-        self.decay = fraction("decay", decay)
+        self.decay = below_one("decay", decay)
         self.eps = positive("eps", eps)
         self.ghost_size = None if ghost_size is None else positive_int("ghost_size", ghost_size)
         if ghost_size == 1:
@@ -77,7 +76,7 @@ class BatchNorm(Layer):
         self.gamma[...] = 1
 
     def bind(self, params: Array, grads: Array) -> None:
-        """Take over parameters and gradients; at the first time, make the moving averages: mean 0, variance 1."""
+        """Adopt parameters and gradients; the first time, make the moving averages: mean 0, variance 1."""
         if not hasattr(self, "moving_mean"):
             self.moving_mean = array_module(params).zeros(self.in_features)
             self.moving_var = array_module(params).ones(self.in_features)

@@ -23,8 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from minidl.backend import Array
-from minidl.checks import blocks, finite, float_type
-from minidl.datasets import IDX_TYPES, Dataset, mean_and_std, read_header, read_idx, read_sets
+from minidl.checks import finite, float_type
+from minidl.checks.arrays import chunks
+from minidl.datasets import Dataset, mean_and_std
+from minidl.files.idx import IDX_TYPES, read_header, read_idx, read_sets
 
 
 def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
@@ -75,17 +77,17 @@ def convert_idx(source: str | Path, target: str | Path, dtype: str = "float32") 
     """
     dtype = float_type("dtype", dtype)
     train, test = read_sets(Path(source), lambda path, _: map_idx(path))
-    for block in _converted(test.x, dtype):
-        finite("test", block)
+    for chunk in _converted(test.x, dtype):
+        finite("test", chunk)
     mean, std = mean_and_std(lambda: _converted(train.x, dtype))
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
     for part, data in (("train", train), ("test", test)):
         partial = target / f".{part}-x.npy.partial"  # has its full length, and zeros, before it has the samples
         x = np.lib.format.open_memmap(partial, "w+", dtype, data.x.shape)
-        for written, block in zip(blocks(x), _converted(data.x, dtype), strict=True):
-            block -= mean
-            np.divide(block, std, out=written)
+        for written, chunk in zip(chunks(x), _converted(data.x, dtype), strict=True):
+            chunk -= mean
+            np.divide(chunk, std, out=written)
         x.flush()
         partial.replace(target / f"{part}-x.npy")
         np.save(target / f"{part}-labels.npy", data.labels, allow_pickle=False)
@@ -119,6 +121,6 @@ def _map_npy(path: Path) -> Array:
 
 
 def _converted(x: Array, dtype: str) -> Iterator[Array]:
-    """Yield a copy of each block of ``x`` in another precision."""
-    for block in blocks(x):
-        yield block.astype(dtype)
+    """Yield a copy of each chunk of ``x`` in another precision."""
+    for chunk in chunks(x):
+        yield chunk.astype(dtype)

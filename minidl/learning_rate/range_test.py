@@ -7,27 +7,29 @@ steeply, well to the left of its minimum: at the minimum the largest steps have 
 
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, islice
 from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minidl.backend import Array, Seed
-from minidl.checks import at_least, fraction, generator, instance, one_of, positive, positive_int
-from minidl.losses import NLLLoss
+from minidl.checks import at_least, below_one, generator, instance, one_of, positive, positive_int
+from minidl.checks.plan import check_batches, check_dataset
+from minidl.datasets import batch_bounds, minibatches
+from minidl.learning_rate.schedules import scheduled
+from minidl.loop import Training, descend
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
-from minidl.training import batch_bounds, check_dataset, minibatches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEAST_FALL = 0.05
+SMALLEST_FALL = 0.05
 """A loss that falls by less than this part of its first value is taken for noise, and no rate is suggested."""
 
 LARGEST_RISE = 0.2
-"""A loss that has risen by this part of its least value so far is past its minimum, whatever comes after."""
+"""A loss that has risen by this part of its lowest value so far is past its minimum, whatever comes after."""
 
 START = 0.1
 """The first part of the test, in which the moving average has few values to average, and its slope means nothing."""
@@ -67,7 +69,7 @@ class RangeTest:
         return self.lr[descent[falling[len(falling) // 2]]]
 
     def minimum_tenth(self) -> float | None:
-        """Return a tenth of the rate at which the smoothed loss is least; None if it never falls.
+        """Return a tenth of the rate at which the smoothed loss is lowest; None if it never falls.
 
         A rule of thumb of the fast.ai course.
         """
@@ -105,7 +107,7 @@ class RangeTest:
             elif value > (1 + LARGEST_RISE) * self.smoothed[lowest]:
                 break
         first = ceil(START * len(self.smoothed))
-        if lowest <= first or self.smoothed[lowest] > (1 - LEAST_FALL) * self.smoothed[first]:
+        if lowest <= first or self.smoothed[lowest] > (1 - SMALLEST_FALL) * self.smoothed[first]:
             return []
         return list(range(first, lowest + 1))
 
@@ -136,7 +138,7 @@ def lr_range_test(
         batch_size: samples in a batch.
         spacing: of the rates: ``"exponential"``, each the same multiple of the one before, or ``"linear"``.
         smoothing: how much of the moving average each update keeps, from 0 up to but not including 1.
-        stop_factor: stop when the smoothed loss exceeds this many times its least value so far, at least 1.
+        stop_factor: stop when the smoothed loss exceeds this many times its lowest value so far, at least 1.
         seed: for the order of the samples.
 
     Returns:
@@ -153,34 +155,30 @@ def lr_range_test(
     if min_lr >= max_lr:
         raise ValueError(f"min_lr: expected less than max_lr, {max_lr!r}, got {min_lr!r}")
     spacing = one_of("exponential", "linear")("spacing", spacing)
-    smoothing, stop_factor = fraction("smoothing", smoothing), at_least("stop_factor", stop_factor, 1)
+    smoothing, stop_factor = below_one("smoothing", smoothing), at_least("stop_factor", stop_factor, 1)
     if positive_int("updates", updates) < 2:
         raise ValueError(f"updates: expected at least 2, got {updates}")
     rng = deepcopy(generator("seed", seed))
     data = check_dataset("train", train, model)
-    for layer in model.layers[model.trunk :]:
-        for start, stop in batch_bounds(len(data.x), batch_size):
-            layer.check_batch(stop - start)
-    # Copies are what makes this safe: an error or an interruption, at whatever point, finds nothing to put back.
-    model, optimizer = deepcopy(model), deepcopy(optimizer)
+    check_batches(model, {stop - start for start, stop in batch_bounds(len(data.x), batch_size)})
+    # Copies make this safe: an error or an interruption, at whatever point, finds nothing to put back.
+    state = Training(deepcopy(model), deepcopy(optimizer), rng)
     rates = (np.geomspace if spacing == "exponential" else np.linspace)(min_lr, max_lr, updates).tolist()
+    endless = chain.from_iterable(minibatches(data, batch_size, rng) for _ in count())
+    batches = scheduled(islice(endless, updates), state, lambda _: rates[state.updates], len(data.x))
 
-    loss, result, average, least = NLLLoss(), RangeTest([], [], []), 0.0, float("inf")
-    batches = chain.from_iterable(minibatches(data, batch_size, rng) for _ in count())
+    result, average, lowest = RangeTest([], [], []), 0.0, float("inf")
     with np.errstate(over="ignore", invalid="ignore"):  # the end of the test is an explosion, and meant to be
-        for i, (lr, (x, labels)) in enumerate(zip(rates, batches, strict=False)):
-            value = float(loss.forward(model.forward(x, training=True), labels))
+        for i, loss in enumerate(descend(state, batches)):
+            value = float(loss)
             average = smoothing * average + (1 - smoothing) * value
             smoothed = average / (1 - smoothing ** (i + 1))  # the average starts at zero, as in Adam
-            if not isfinite(value) or smoothed > stop_factor * least:
+            if not isfinite(value) or smoothed > stop_factor * lowest:
                 break
-            result.lr.append(lr)
+            result.lr.append(rates[i])
             result.loss.append(value)
             result.smoothed.append(smoothed)
-            least = min(least, smoothed)
-            model.backward(loss.backward())
-            optimizer.lr = lr
-            optimizer.step(model.params, model.grads, model.groups)
+            lowest = min(lowest, smoothed)
     return result
 
 

@@ -232,7 +232,9 @@ def gflops(size: int = 1024, seconds: float = 0.3) -> float:
 
 def gflops_with(kernel: str) -> float | None:
     """Measure as `gflops` does, in a new process with the given kernels of OpenBLAS; None if that fails."""
-    code = "from minidl import doctor; print((doctor.blas_library() or {}).get('architecture'), doctor.gflops())"
+    code = (
+        "from minidl.machine import doctor; print((doctor.blas_library() or {}).get('architecture'), doctor.gflops())"
+    )
     environment = os.environ | {"OPENBLAS_CORETYPE": kernel}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     running, _, speed = done.stdout.partition(" ")

@@ -1,34 +1,37 @@
-"""When to stop: a network that goes on learning its training set by heart gets worse on all else.
+"""Early stopping: end the run when the model gets worse on data it has not seen, and return to its best state.
 
-The loss on data held back from training first falls, then rises. Early stopping waits for it to have risen long enough
-to believe it, and goes back to the parameters that were best.
+The loss on data held back from training first falls, then rises, as the network learns its training set by heart. Early
+stopping waits until it has not fallen for several epochs, and restores the parameters that were best.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from math import inf
 
 from minidl.checks import not_negative, one_of, positive_int
+from minidl.loop import Callback, Training
 from minidl.model import Sequential
 
 COLUMNS = ("test_loss", "test_accuracy")
 
 
-class EarlyStopping:
+class EarlyStopping(Callback):
     """Stop once so many epochs in a row have brought no improvement, and restore the best model.
 
-    Whatever decides when to stop has been learned from. If the test set is to remain a fair judge, give `minidl.fit` in
-    its place a validation set, held back from the training images.
+    Data that decide when to stop have been learned from. If the test set is to remain a fair judge, give `minidl.fit` a
+    validation set in its place, held back from the training images.
 
     Args:
         patience: epochs without improvement after which to stop, at least 1.
         min_improvement: a value is an improvement if it is better than the best so far by more than this, at least 0.
-            What is better by less is not taken for the best, and not restored.
+            A value that is better by less does not count as the best, and is not restored.
         column: what to watch: ``"test_loss"``, lower is better, or ``"test_accuracy"``, higher is better.
 
     Attributes:
         best_epoch: the epoch whose model `fit` leaves behind; 0 before the first.
         best: a copy of that model; None before the first epoch.
-        least: its value in ``column``, with a minus sign if that is an accuracy.
+        lowest: its value in ``column``, with a minus sign if that is an accuracy.
 
     Raises:
         TypeError, ValueError: an argument is out of its range.
@@ -44,16 +47,29 @@ class EarlyStopping:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what was best: a new training begins."""
+        """Forget what was best: a new run begins."""
         self.best_epoch = 0
-        self.least = inf
+        self.lowest = inf
         self.best: Sequential | None = None
+
+    @contextmanager
+    def around(self, state: Training) -> Iterator[None]:
+        """However the run ends, leave its model as it was after the best epoch."""
+        try:
+            yield
+        finally:
+            self.restore_best(state.model)
+
+    def after_epoch(self, state: Training) -> None:
+        """Stop the run if it is time."""
+        value = getattr(state.history, self.column)[-1]
+        state.stopped = self.should_stop(state.model, state.history.epoch[-1], value) or state.stopped
 
     def should_stop(self, model: Sequential, epoch: int, value: float) -> bool:
         """Take note of the watched ``value`` after ``epoch``, the first being 1; tell whether to stop."""
         badness = value if self.column == "test_loss" else -value
-        if self.best is None or badness < self.least - self.min_improvement:
-            self.least, self.best_epoch, self.best = badness, epoch, deepcopy(model)
+        if self.best is None or badness < self.lowest - self.min_improvement:
+            self.lowest, self.best_epoch, self.best = badness, epoch, deepcopy(model)
         return epoch - self.best_epoch >= self.patience
 
     def restore_best(self, model: Sequential) -> None:

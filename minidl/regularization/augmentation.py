@@ -4,10 +4,23 @@ A digit stays the same digit when it is shifted by a pixel, but not to a dense l
 of its own. Showing it many such images teaches it what it has no way to know.
 """
 
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
 import numpy as np
 
 from minidl.backend import Array, Generator, convert, to_numpy
-from minidl.checks import fraction, not_negative, positive_int
+from minidl.checks import below_one, not_negative, positive_int
+from minidl.loop import Batches
+
+Augmentation: TypeAlias = Callable[[Array, Generator], Array]
+"""Changes samples at random: (x, generator) -> an array with the shape and dtype of x."""
+
+
+def augmented(batches: Batches, augment: Augmentation, rng: Generator) -> Iterator[tuple[Array, Array]]:
+    """Yield ``batches`` with their samples changed by ``augment``."""
+    for x, labels in batches:
+        yield augment(x, rng), labels
 
 
 class RandomAffine:
@@ -39,7 +52,7 @@ class RandomAffine:
     ):
         self.shift = not_negative("shift", shift)
         self.rotation = not_negative("rotation", rotation)
-        self.scale = fraction("scale", scale)
+        self.scale = below_one("scale", scale)
         if not isinstance(shape, tuple) or len(shape) != 2:
             raise TypeError(f"shape: expected a pair of whole numbers, got {shape!r}")
         self.shape = (positive_int("shape", shape[0]), positive_int("shape", shape[1]))

@@ -1,20 +1,17 @@
-"""Arguments are checked where they are given, before anything is changed, and a refusal names the argument.
+"""Check arguments where they are given, before anything changes, and name the argument in the error.
 
-Every check returns the argument as a plain number of Python. That matters in float32: arrays keep their precision when
+Every check returns the argument as a plain number of Python. That matters in float32: an array keeps its precision when
 multiplied by a plain float, and would become float64 by a ``np.float64``.
 """
 
-from collections.abc import Callable, Iterator
-from math import inf, isfinite, prod
+from collections.abc import Callable
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, Generator
-
-BLOCK = 1 << 22
-"""Numbers in a block of `blocks`, at most: 16 MiB of float32."""
+from minidl.backend import Generator
 
 
 def number(name: str, value: Any, fits: Callable[[float], bool], expected: str) -> float:
@@ -40,9 +37,9 @@ def positive(name: str, value: Any) -> float:
     return number(name, value, lambda x: x > 0, "a finite number above 0")
 
 
-def at_least(name: str, value: Any, least: float) -> float:
-    """Return ``value`` as a plain float, if it is finite and not below ``least``; see `number`."""
-    return number(name, value, lambda x: x >= least, f"a finite number of at least {least}")
+def at_least(name: str, value: Any, lowest: float) -> float:
+    """Return ``value`` as a plain float, if it is finite and not below ``lowest``; see `number`."""
+    return number(name, value, lambda x: x >= lowest, f"a finite number of at least {lowest}")
 
 
 def not_negative(name: str, value: Any) -> float:
@@ -50,12 +47,12 @@ def not_negative(name: str, value: Any) -> float:
     return at_least(name, value, 0)
 
 
-def fraction(name: str, value: Any) -> float:
+def below_one(name: str, value: Any) -> float:
     """Return ``value`` as a plain float, if it is from 0 up to but not including 1; see `number`."""
     return number(name, value, lambda x: 0 <= x < 1, "a number from 0 up to but not including 1")
 
 
-def share(name: str, value: Any) -> float:
+def up_to_one(name: str, value: Any) -> float:
     """Return ``value`` as a plain float, if it is above 0 and at most 1; see `number`."""
     return number(name, value, lambda x: 0 < x <= 1, "a number above 0 and at most 1")
 
@@ -139,21 +136,3 @@ def generator(name: str, value: Any) -> Generator:
     if seed < 0:
         raise ValueError(f"{name}: expected a whole number of at least 0, got {value!r}")
     return np.random.default_rng(seed)
-
-
-def finite(name: str, x: Array) -> None:
-    """Raise a ValueError if there is NaN or infinity in ``x``, which is not empty.
-
-    Both show in the smallest or largest value, and finding these takes no temporary array. Both are found in one block
-    before the next is looked at: data larger than memory is read from disk once, not twice.
-    """
-    for block in blocks(x):
-        if not (isfinite(float(block.min())) and isfinite(float(block.max()))):
-            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity among them")
-
-
-def blocks(x: Array) -> Iterator[Array]:
-    """Yield all of ``x`` (n, ...) in portions of several rows each, which share memory with it."""
-    rows = max(1, BLOCK // max(1, prod(x.shape[1:])))
-    for start in range(0, len(x), rows):
-        yield x[start : start + rows]

@@ -1,0 +1,128 @@
+"""Checkpoints: a run survives a crash, and resumes to exactly the numbers it would have produced without it.
+
+`minidl.files.runs` says what a checkpoint holds. Here stands when it is written: every so many updates, after every
+epoch, and when a signal asks the program to end.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from minidl.backend import Array, Generator, to_numpy
+from minidl.callbacks.signals import Signals
+from minidl.files.archives import Metadata
+from minidl.files.models import state_of
+from minidl.files.runs import load_training, save_training
+from minidl.loop import Callback, Training
+from minidl.optimizers import Optimizer
+
+
+class Checkpoint(Callback):
+    """Write a checkpoint where it is time to; if a signal has come, write one and end the program.
+
+    Args:
+        path: the file; see `checkpoint_path`.
+        every: updates from one checkpoint to the next; None for one after each epoch only.
+        plan: what must be the same when the run resumes, ready for JSON.
+    """
+
+    def __init__(self, path: Path, every: int | None, plan: Metadata):
+        self.path, self.every, self.plan = path, every, plan
+
+    def open(self, state: Training, resume: bool) -> bool:
+        """Resume from the file, if there is one and ``resume`` says so; tell whether that was done.
+
+        Raises:
+            FileExistsError: there is a file, and ``resume`` is False.
+            ValueError: it is damaged, or of another run; nothing has been changed.
+            OSError: it cannot be read, or there is no such folder.
+        """
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"checkpoint: there is no folder {self.path.parent}")
+        if not self.path.exists():
+            return False
+        if not resume:
+            raise FileExistsError(f"checkpoint: {self.path} exists; go on from it with resume=True, or remove it")
+        load_training(self.path, state, self.plan)
+        return True
+
+    def begin(self, state: Training) -> None:
+        """Write the first checkpoint, to see whether that is possible.
+
+        Raises:
+            OSError: it is not.
+        """
+        for leftover in self.path.parent.glob(f".{self.path.name}.*.partial"):  # of a process that was killed
+            leftover.unlink(missing_ok=True)
+        save_training(self.path, state, self.plan)
+
+    @contextmanager
+    def around(self, _state: Training) -> Iterator[None]:
+        """Let signals wait for the next checkpoint."""
+        with Signals() as self.signals:
+            yield
+
+    def after_update(self, state: Training, _loss: Array) -> None:
+        """Save where it is time to; if a signal has come, save and end the program."""
+        if self.signals.received or (self.every is not None and state.updates % self.every == 0):
+            self.save(state)
+        self.end_if_asked(state)
+
+    def after_epoch(self, state: Training) -> None:
+        """Save; if a signal has come, end the program."""
+        self.save(state)
+        self.end_if_asked(state)
+
+    def save(self, state: Training) -> None:
+        """Save. A full disk is no reason to lose what is in memory: warn, and go on."""
+        try:
+            save_training(self.path, state, self.plan)
+        except (OSError, ValueError) as error:  # not written, or not as it should be
+            message = f"the checkpoint {self.path} could not be written, and is still that of an earlier time: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+    def end_if_asked(self, state: Training) -> None:
+        """End the program if a signal has come, as shells report a program that a signal has ended."""
+        if self.signals.received:
+            where = f"after update {state.updates} in epoch {state.epoch}"
+            print(
+                f"\nStopped {where}. The checkpoint is {self.path}; the same call of fit goes on from it with "
+                "resume=True.",
+                file=sys.stderr,
+            )
+            raise SystemExit(128 + self.signals.received)
+
+
+def checkpoint_path(checkpoint: str | Path, rng: Generator) -> Path:
+    """Return where checkpoints go, or refuse what cannot be one, and a generator that cannot be saved."""
+    if not isinstance(checkpoint, str | Path):
+        raise TypeError(f"checkpoint: expected a path, got {checkpoint!r}")
+    path = Path(checkpoint)
+    if not path.name or "\0" in path.name or path.suffix == ".safetensors":
+        raise ValueError(f"checkpoint: expected the name of a file, .npz by custom, got {str(checkpoint)!r}")
+    try:
+        state_of(rng)
+    except ValueError as error:
+        raise ValueError(f"seed: {error}") from None
+    return path.absolute()  # wherever the program goes
+
+
+def plan_of(optimizer: Optimizer, labels: Array, batch_size: Any, lr: Any, early_stopping: Any, seed: Any) -> Metadata:
+    """Return what must be the same when a run resumes, as far as it can be compared.
+
+    Of the samples that is their number and a checksum of their labels; of a schedule, only that it is one.
+    """
+    host = to_numpy(labels)
+    plan = {"samples": len(host), "labels": crc32(host.astype("<i8").tobytes()), "optimizer": type(optimizer).__name__}
+    plan |= {arg.name: getattr(optimizer, arg.name) for arg in fields(optimizer) if "check" in arg.metadata}
+    plan |= {"batch_size": "a schedule" if callable(batch_size) else int(batch_size)}
+    plan |= {"lr": plan["lr"] if lr is None else "a schedule" if callable(lr) else float(lr)}
+    plan |= {"seed": int(seed) if isinstance(seed, Integral) else None}
+    names = ("patience", "min_improvement", "column")
+    return plan | {"early_stopping": early_stopping and [getattr(early_stopping, name) for name in names]}

@@ -1,0 +1,45 @@
+"""Signals: SIGINT (Ctrl-C) and SIGTERM wait until the update in progress is complete."""
+
+import signal
+from threading import current_thread, main_thread
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class Signals:
+    """A context in which SIGINT and SIGTERM are noted, in place of ending the program at once.
+
+    Only a program's main thread can see to that; in another thread nothing changes.
+
+    Attributes:
+        received: the number of the signal that has come; 0 for none.
+    """
+
+    received: int = 0
+
+    def __enter__(self) -> Self:
+        """From here on, let signals wait, except those that the program ignores."""
+        self.handlers: dict[signal.Signals, Any] = {}
+        if current_thread() is main_thread():
+            kinds = [kind for kind in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(kind) != signal.SIG_IGN]
+            self.handlers = {kind: signal.signal(kind, self.note) for kind in kinds}
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        """Give signals back to those who had them. One that nobody has acted on goes to its own handler now."""
+        for kind, handler in self.handlers.items():
+            signal.signal(kind, handler)
+        if self.received and not isinstance(error, SystemExit | KeyboardInterrupt):
+            handler = self.handlers[signal.Signals(self.received)]
+            if callable(handler):
+                handler(self.received, None)
+            else:
+                raise SystemExit(128 + self.received)
+
+    def note(self, kind: int, _frame: FrameType | None) -> None:
+        """Note a signal. The second one ends the program at once: the file is whole at every moment."""
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = kind

@@ -1,0 +1,41 @@
+"""How bad arguments are refused. Consult these modules when you meet a check; they are not part of the path.
+
+A refusal comes before anything has changed. It names the argument, says what was expected, and what was given.
+"""
+
+from minidl.checks.arguments import (
+    at_least,
+    below_one,
+    flag,
+    float_type,
+    function_or_none,
+    generator,
+    in_order,
+    instance,
+    not_negative,
+    number,
+    one_of,
+    positive,
+    positive_int,
+    up_to_one,
+)
+from minidl.checks.arrays import check_labels, finite
+
+__all__ = [
+    "at_least",
+    "below_one",
+    "check_labels",
+    "finite",
+    "flag",
+    "float_type",
+    "function_or_none",
+    "generator",
+    "in_order",
+    "instance",
+    "not_negative",
+    "number",
+    "one_of",
+    "positive",
+    "positive_int",
+    "up_to_one",
+]

@@ -1,0 +1,30 @@
+"""Check that layers fit together: each must accept as many features as the one before it returns."""
+
+from collections.abc import Sequence
+
+from minidl.layers import Layer
+
+
+def check_chain(layers: Sequence[Layer]) -> tuple[int | None, int | None]:
+    """Return how many features ``layers`` take in and return, or None where any number will do.
+
+    Raises:
+        TypeError: something among them is no `Layer`.
+        ValueError: there is none, one appears twice, or the features of two neighbours differ.
+    """
+    if not layers:
+        raise ValueError("layers: expected at least one, got none")
+    features_in = features = None
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers: expected instances of Layer, got {layer!r} at position {i}")
+        if any(layer is other for other in layers[:i]):
+            raise ValueError(f"layers: {layer} at position {i} is already in the chain; make a second one")
+        if layer.in_features is not None and features is None:
+            features_in = layer.in_features
+        elif layer.in_features not in (None, features):
+            raise ValueError(
+                f"layers: {layer} at position {i} expects {layer.in_features} features, but it receives {features}"
+            )
+        features = layer.out_features or features
+    return features_in, features

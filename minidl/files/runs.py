@@ -1,0 +1,116 @@
+"""A run in a file: everything that a run needs to resume exactly where it was.
+
+A run is a long chain of small steps, each of which follows from the one before. So it is enough to save all that
+changes from step to step: parameters, buffers, the optimiser's vectors and its count, the states of the random
+generators, the place in the epoch, and what has been measured. The rest is in the call of `minidl.fit`: data,
+schedules, functions.
+"""
+
+from copy import deepcopy
+from math import isfinite
+from pathlib import Path
+
+from minidl.backend import convert, to_numpy
+from minidl.callbacks.early_stopping import EarlyStopping
+from minidl.files.archives import DAMAGED, Arrays, Metadata, read_archive, write_archive
+from minidl.files.models import (
+    check_arrays,
+    check_fit,
+    describe,
+    generator_of,
+    model_arrays,
+    restore,
+    state_of,
+)
+from minidl.loop import History, Training
+
+
+def save_training(path: str | Path, state: Training, plan: Metadata | None = None) -> None:
+    """Write a checkpoint. `minidl.fit` does so by itself; a loop of your own may, too.
+
+    Args:
+        path: the file.
+        state: what is saved.
+        plan: what `load_training` is to compare, ready for JSON.
+
+    Raises:
+        OSError: it cannot be written; what was there before still is.
+    """
+    stopping, arrays = state.early_stopping, _arrays(state)
+    saved: Metadata = {name: getattr(state, name) for name in ("epoch", "seen", "updates", "seconds", "stopped")}
+    saved |= {"rng": state_of(state.rng), "epoch_start": state.epoch_start}
+    saved |= {"t": state.optimizer.t, "lr": state.optimizer.lr, "history": state.history.to_dict()}
+    if isinstance(stopping, EarlyStopping) and stopping.best is not None:
+        saved["best"] = [stopping.best_epoch, stopping.lowest]
+        arrays |= model_arrays(stopping.best, "best.")
+    write_archive(Path(path), {"model": describe(state.model), "training": saved, "plan": plan or {}}, arrays)
+
+
+def load_training(path: str | Path, state: Training, plan: Metadata | None = None) -> None:
+    """Put a checkpoint into ``state``; arguments as for `save_training`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no checkpoint, damaged, or of another run; nothing has been changed.
+    """
+    metadata, arrays = read_archive(Path(path))
+    optimizer = state.optimizer
+    fresh = not optimizer.state
+    try:
+        if "training" not in metadata:
+            raise ValueError("expected a checkpoint, got a model alone")
+        model, saved = metadata["model"], metadata["training"]
+        check_fit(state.model, model, arrays)
+        optimizer.prepare(state.model.params, state.model.grads)
+        for name, mine in (plan or {}).items():
+            if metadata["plan"][name] != mine:
+                raise ValueError(f"{name}: the checkpoint was made with {metadata['plan'][name]!r:.40}, got {mine!r}")
+        check_arrays(_arrays(state), arrays)
+        history, rng, epoch_start = _history(saved), generator_of(saved["rng"]), saved["epoch_start"]
+        if epoch_start or saved["seen"]:
+            generator_of(epoch_start)
+        best_epoch, lowest = saved.get("best", (0, 0.0))
+        if best_epoch:
+            check_fit(state.model, model, arrays, "best.")
+        if type(best_epoch) is not int or not isfinite(lowest):
+            raise ValueError(f"best: expected an epoch and a finite number, got {best_epoch!r:.40} and {lowest!r:.40}")
+    except DAMAGED as error:
+        if fresh:
+            optimizer.state = {}  # as it was
+        raise ValueError(f"{path}: {error if isinstance(error, ValueError) else repr(error)}") from error
+
+    restore(state.model, model, arrays)
+    state.rng.bit_generator.state = rng.bit_generator.state
+    state.history, state.epoch_start = history, epoch_start
+    for name in ("epoch", "seen", "updates", "seconds", "stopped"):
+        setattr(state, name, saved[name])
+    optimizer.t, optimizer.lr = saved["t"], saved["lr"]
+    for name, vector in optimizer.state.items():
+        vector[...] = convert(arrays[f"optimizer.{name}"], like=vector)
+    stopping = state.early_stopping
+    if isinstance(stopping, EarlyStopping):
+        stopping.begin()
+        if best_epoch:
+            stopping.best, stopping.best_epoch, stopping.lowest = deepcopy(state.model), best_epoch, lowest
+            restore(stopping.best, model, arrays, "best.")
+
+
+def _arrays(state: Training) -> Arrays:
+    """Return the arrays of model and optimiser."""
+    vectors = {f"optimizer.{name}": to_numpy(vector) for name, vector in state.optimizer.state.items()}
+    return model_arrays(state.model) | vectors
+
+
+def _history(saved: Metadata) -> History:
+    """Return the history in a checkpoint, after checking it and the numbers beside it."""
+    history = History(**saved["history"])
+    counts = {name: saved[name] for name in ("epoch", "seen", "updates", "t")}
+    for name, value in counts.items():
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name}: expected a whole number, got {value!r:.40}")
+    for name, column in vars(history).items():
+        if len(column) != saved["epoch"] - 1 or not all(type(x) in (int, float) and isfinite(x) for x in column):
+            raise ValueError(f"history: expected {name} to have a number for each of {saved['epoch'] - 1} epochs")
+    if type(saved["stopped"]) is not bool or not all(isfinite(saved[name]) for name in ("seconds", "lr")):
+        raise ValueError("expected finite numbers for seconds and lr, and whether training has stopped")
+    return history

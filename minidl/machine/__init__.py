@@ -1,0 +1,1 @@
+"""The machine: what is installed here, how fast it is, and the command line that reports it."""

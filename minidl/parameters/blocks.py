@@ -1,0 +1,38 @@
+"""The walk of an optimiser through the parameters: stretch by stretch, and each stretch in blocks.
+
+An optimiser's formula treats every parameter alone, so it does not matter in which portions the parameters come. Two
+things decide these portions.
+
+*Groups.* A model may leave out the parameters of frozen layers, or give a layer a learning rate of its own.
+
+*Blocks.* On a CPU the parameters come in blocks that stay in the processor's cache. A formula in NumPy makes temporary
+arrays, and for 1.9 million parameters these would travel to main memory and back. Measured for Adam on the network of
+chapter 37, an update in blocks takes a third of the time. A GPU takes a whole stretch at once.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from minidl.backend import Array, on_host
+
+BLOCK = 65536
+"""Parameters in a block: 256 KiB of float32 for each array of a formula, which together fit in a level-2 cache."""
+
+
+class Group(NamedTuple):
+    """A stretch of the vector of parameters that is treated alike; what no group covers stays as it is, bit for bit."""
+
+    part: slice
+    """Where the stretch is: a slice with both ends."""
+    lr_scale: float = 1.0
+    """The learning rate of the stretch, as a multiple of the optimiser's."""
+    biases: bool = False
+    """Whether these are biases, or other parameters that multiply no input."""
+
+
+def blocks(params: Array, groups: list[Group] | None) -> Iterator[tuple[slice, Group]]:
+    """Yield the blocks of all groups, each with its group; None stands for one group of all parameters."""
+    size = BLOCK if on_host(params) else len(params)
+    for group in [Group(slice(0, len(params)))] if groups is None else groups:
+        for start in range(group.part.start, group.part.stop, size):
+            yield slice(start, min(start + size, group.part.stop)), group

@@ -1,0 +1,86 @@
+"""Parameters as views: a layer owns no storage, but looks into the vectors of the model it belongs to.
+
+`minidl.Sequential` holds the parameters of all layers end to end in one vector, and their gradients in another. Each
+layer's W, b, dW and db are windows on these, which NumPy calls *views*: writing into ``dW`` writes into the vector of
+gradients. `Views` is that part of a layer, together with what the model, the files and the errors need to know of it.
+"""
+
+from math import prod
+from typing import Any
+
+from minidl.backend import Array, Generator, convert
+
+
+class Views:
+    """The base of `minidl.Layer`: its parameters, and everything about it besides the formula.
+
+    A layer that has parameters defines `param_shapes` and `init_params`.
+    """
+
+    in_features: int | None = None
+    """How many features x must have; None where any number will do."""
+    out_features: int | None = None
+    """How many features y has; None where it has as many as x."""
+    name: str = ""
+    """What `minidl.Sequential` finds the layer by. Unless you set it, the class and the position: dense0."""
+    frozen: bool = False
+    """Whether training leaves the parameters alone. Set by `minidl.Sequential.freeze`."""
+    lr_scale: float = 1.0
+    """The layer's learning rate as a multiple of the optimiser's. Set by `minidl.Sequential.scale_lr`."""
+    owned: bool = False
+    """Whether the layer is part of a model already."""
+    arguments: tuple[str, ...] = ()
+    """The attributes that hold, in order, the arguments with which to make another such layer."""
+    buffers: tuple[str, ...] = ()
+    """The attributes that are arrays and belong to the trained layer, though no gradient moves them."""
+    rng: Generator
+    """The random generator of a layer that draws numbers in training; other layers have none."""
+    _memory: Any = None
+
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return name and shape of each parameter, in the order in which they are stored."""
+        return {}
+
+    def init_params(self, rng: Generator) -> None:
+        """Fill the parameters, which are zero and in main memory, with the values that training starts from."""
+
+    def bind(self, params: Array, grads: Array) -> None:
+        """Make each parameter ``P`` and its gradient ``dP`` a view of the next stretch of ``params`` and ``grads``.
+
+        Buffers move to the backend and dtype of the parameters.
+        """
+        start = 0
+        for name, shape in self.param_shapes().items():
+            stop = start + prod(shape)
+            setattr(self, name, params[start:stop].reshape(shape))
+            setattr(self, "d" + name, grads[start:stop].reshape(shape))
+            start = stop
+        for name in self.buffers:
+            setattr(self, name, convert(getattr(self, name), like=params))
+
+    def check_batch(self, samples: int) -> None:
+        """Raise a ValueError if the layer cannot be trained on a batch of so many samples."""
+
+    def check_input(self, x: Array) -> None:
+        """Refuse an input that does not fit the parameters.
+
+        Raises:
+            RuntimeError: the layer has no parameters yet.
+            ValueError: ``x`` is not (B, in_features).
+            TypeError: ``x`` has another dtype than the parameters.
+        """
+        param = getattr(self, next(iter(self.param_shapes())), None)
+        if param is None:
+            raise RuntimeError(f"{self} has no parameters yet: make it part of a minidl.Sequential")
+        if x.ndim != 2 or x.shape[1] != self.in_features:
+            raise ValueError(f"x: {self} expects shape (batch size, {self.in_features}), got {x.shape}")
+        if x.dtype != param.dtype:
+            raise TypeError(f"x: {self} computes in {param.dtype}, got {x.dtype}; convert with x.astype(...)")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave views and memory out of copies: a copied model binds its layers to vectors of its own."""
+        views = {d + name for name in self.param_shapes() for d in ("", "d")}
+        return {key: value for key, value in self.__dict__.items() if key not in views | {"_memory", "owned"}}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{getattr(self, name)}' for name in self.arguments)})"
