@@ -8,27 +8,14 @@ from matplotlib.axes import Axes
 
 from lab.plots import band, over_seeds, save_figure
 from lab.results import Results
-from lab.verdicts.chapter38 import (
-    CONTROL,
-    DECAY,
-    EARLY,
-    EARLY_REVERSED,
-    FASTER,
-    GROW,
-    HOFFER,
-    LAST,
-    LATE,
-    LATE_REVERSED,
-    NEITHER,
-    RAISED,
-    REFERENCE,
-)
+from lab.verdicts.chapter38 import CHANGED, CONTROL, DECAY, FASTER, GROW, HOFFER, LAST, NEITHER, REFERENCE, REVERSED
 
 LARGE = "1024, first half"  # of the control
-ROWS = (  # name and the chapter's colour: orange, lilac, blue; neon yellow, green, dark yellow
+COLOURS = ("tab:green", "#b8860b", "#b58fd6")  # the chapter's green, dark yellow and lilac
+ROWS = (  # names, and colours: orange, lilac, blue and neon yellow are the chapter's, too
     {REFERENCE: "tab:orange", LARGE: "#b58fd6", FASTER: "tab:blue"},
-    {REFERENCE: "tab:orange", CONTROL: "#c8e000", EARLY: "tab:green", LATE: "#b8860b", RAISED: "#b58fd6"},
-    {REFERENCE: "tab:orange", CONTROL: "#c8e000", EARLY_REVERSED: "tab:cyan", LATE_REVERSED: "tab:brown"},
+    {REFERENCE: "tab:orange", CONTROL: "#c8e000"} | dict(zip(CHANGED, COLOURS, strict=True)),
+    {REFERENCE: "tab:orange", CONTROL: "#c8e000"} | dict(zip(REVERSED, ("tab:cyan", "tab:brown"), strict=True)),
 )
 
 

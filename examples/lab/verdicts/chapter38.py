@@ -11,7 +11,7 @@ from lab.statistics import NBSP, exceeds, percent
 
 REFERENCE, CONTROL, FASTER = "64", "1024, twice as long", "1024 at lr 0.1"
 EARLY, LATE, RAISED = CHANGED = ("1024 for 1 epoch, then 64", "1024, then 64", "1024, then lr × 10")
-EARLY_REVERSED, LATE_REVERSED = "64 for 1 epoch, then 1024", "64, then 1024"
+REVERSED = ("64 for 1 epoch, then 1024", "64, then 1024")
 DECAY, GROW, NEITHER = "lr ÷ 5 twice", "batch × 5 twice", "neither changes"
 HOFFER = ("small batch", "large batch", "+ lr × √k", "+ ghost batches", "+ as many updates")
 CLAIMS = {
@@ -109,7 +109,7 @@ RULES: dict[str, Rule] = {
     "B5": epochs_alone_do_not,
     "B6": no_trap,
     "B7": last_epochs,
-    "prose": partial(recovers, names=(EARLY_REVERSED, LATE_REVERSED)),
+    "prose": partial(recovers, names=REVERSED),
     "Smith 2018": smith,
     "Hoffer 2017": hoffer,
 }
