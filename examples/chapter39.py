@@ -40,7 +40,7 @@ from lab.figures.chapter39 import draw
 from lab.network import mnist, network
 from lab.results import Results, Settings
 from lab.runs import Run
-from lab.sample_gradients import batch_gradient, check_law, look_at_gradients, norm
+from lab.sample_gradients import check_law, look_at_gradients, norm
 from lab.sharpness import compare_minima
 from lab.verdicts.chapter39 import CLAIMS, RULES, SIZES, TIMES
 
@@ -80,18 +80,15 @@ def main(given: list[str] | None = None) -> None:
 
 def travel(settings: Settings, seed: int, batch_size: int) -> dict[str, Any]:
     """Train, follow the distance from the initial weights, and look at gradients after the first and the last epoch."""
-    data, _ = mnist(settings["train_size"], settings["backend"])
-    model, optimizer = network(0, settings["backend"]), minidl.SGD(settings["lr"])
-    rng = np.random.default_rng(seed)
-    start, seen, stride = model.params.copy(), 0, settings["stride"]
+    (data, _), rng = mnist(settings["train_size"], settings["backend"]), np.random.default_rng(seed)
+    model = network(0, settings["backend"])
+    state, start = minidl.Training(model, minidl.SGD(settings["lr"]), rng), model.params.copy()
     way: dict[str, list[float]] = {"samples": [0], "distance": [0.0]}
     gradients = {}
     for epoch in range(settings["epochs"]):
-        for x, labels in minidl.minibatches(data, batch_size, rng):
-            optimizer.step(model.params, batch_gradient(model, x, labels))
-            seen += len(x)
-            if seen // stride > (seen - len(x)) // stride:
-                way["samples"].append(seen)
+        for _ in minidl.descend(state, minidl.minibatches(data, batch_size, rng)):
+            if state.seen // settings["stride"] > way["samples"][-1] // settings["stride"]:  # seen in all epochs
+                way["samples"].append(state.seen)
                 way["distance"].append(norm(model.params - start))
         if epoch in (0, settings["epochs"] - 1):
             gradients[TIMES[epoch > 0]] = look_at_gradients(model, data, batch_size, settings["batches"], rng)

@@ -28,6 +28,7 @@ point problem in high-dimensional non-convex optimization".
 """
 
 from functools import partial
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -45,6 +46,7 @@ from lab.policies import CYCLICAL, name_of, rates_of, schedule_of
 from lab.results import Results, Settings
 from lab.runs import Run
 from lab.verdicts.learning_rate import CLAIMS, RULES
+from minidl.learning_rate.schedules import scheduled
 
 SETTINGS = {
     "data": "MNIST, standardised with mean and standard deviation of the training set",
@@ -81,32 +83,27 @@ def main(given: list[str] | None = None) -> None:
 
 
 def follow(settings: Settings, seed: int, policy: str | float) -> dict[str, Any]:
-    """Train with a policy, and measure several times an epoch: `minidl.fit` in small, which would only do so once.
+    """Train with a policy, and measure several times an epoch, which `minidl.fit` would do only once.
 
     The history has an entry for every so many updates: the rate of the first of them, the mean loss of their batches,
     and the accuracy on test images after the last.
     """
-    train, test = images(settings)
-    model, optimizer, loss = network(seed, settings["backend"]), minidl.SGD(), minidl.NLLLoss()
-    schedule, rng, every = schedule_of(settings, policy), np.random.default_rng(seed), settings["every"]
+    (train, test), every, rng = images(settings), settings["every"], np.random.default_rng(seed)
+    state = minidl.Training(network(seed, settings["backend"]), minidl.SGD(), rng)
+    epochs = (minidl.minibatches(train, settings["batch_size"], rng) for _ in range(settings["epochs"]))
+    batches = scheduled(chain.from_iterable(epochs), state, schedule_of(settings, policy), len(train.x))
     history: dict[str, list[float]] = {"updates": [], "lr": [], "loss": [], "test_accuracy": []}
-    updates, total, first_lr = 0, 0.0, 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # a divergence is a result
-        for _ in range(settings["epochs"]):
-            for x, labels in minidl.minibatches(train, settings["batch_size"], rng):
-                optimizer.lr = schedule(updates * settings["batch_size"] / settings["train_size"])
-                if updates % every == 0:
-                    total, first_lr = 0.0, optimizer.lr
-                total += float(loss.forward(model.forward(x, training=True), labels))
-                if not isfinite(total):
-                    return {"history": history, "diverged": f"the loss became infinite or NaN in update {updates + 1}"}
-                model.backward(loss.backward())
-                optimizer.step(model.params, model.grads)
-                updates += 1
-                if updates % every == 0:
-                    row = (updates, first_lr, total / every, minidl.evaluate(model, test)[1])
-                    for column, value in zip(history.values(), row, strict=True):
-                        column.append(value)
+        for loss in minidl.descend(state, batches):
+            if (state.updates - 1) % every == 0:
+                total, first_lr = 0.0, state.optimizer.lr
+            total += float(loss)
+            if not isfinite(total):
+                return {"history": history, "diverged": f"the loss became infinite or NaN in update {state.updates}"}
+            if state.updates % every == 0:
+                row = (state.updates, first_lr, total / every, minidl.evaluate(state.model, test)[1])
+                for column, value in zip(history.values(), row, strict=True):
+                    column.append(value)
     return {"history": history}
 
 
