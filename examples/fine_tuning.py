@@ -1,17 +1,17 @@
 """Fine-tuning: which learning rates suit a network that has learned something already?
 
 Question: a network that can tell the digits 0 to 4 apart is to learn 5 to 9 from few labelled images. The article has a
-recipe of eight lines for this. Is it better than training from scratch? Are its two ideas worth their trouble: first to
-train the new last layer with all others frozen, and then to give earlier layers lower rates?
+recipe of eight lines for this. Is it better than training from scratch? Are its two ideas worth the trouble: to train
+the new last layer first, with all others frozen, and then to give earlier layers lower rates?
 
 What to look at in the figure: on the left, test accuracy against the number of labelled images, for the recipe and its
 rivals, all with equally many updates. In the middle, test accuracy after each epoch, through the lines of the recipe
 that train: 3, 4 and 8. On the right, how far each layer ends from where it started: lower rates keep the first close.
 
-In the recipe each layer's rate is a third of the next one's, so that the first has a ninth of the last. Other runs have
-the factors 2.6, Howard and Ruder's number, and 10, the upper end of the article's range. In line 2 the range test sees
-the precomputed activations, in line 7 augmented images. The activations are those of images as they are, as in fast.ai:
-the augmentation of line 1 begins with line 4. `lab/transfer.py` has what else the article leaves open.
+In the recipe each layer's rate is a third of the next one's. Other runs have the factors 2.6, Howard and Ruder's
+number, and 10, the upper end of the article's range. In line 2 the range test sees the precomputed activations, in
+line 7 augmented images. The activations are those of images as they are, as in fast.ai: the augmentation of line 1
+begins with line 4. `lab/transfer.py` has the other choices that the article leaves open.
 
 Rivals: *one rate* leaves out line 6; *last layer only* leaves out 5 and 6; *all at once* trains all layers of the
 pretrained network from the start, with the recipe's lower rates; *from scratch* starts from random weights, at one
@@ -82,40 +82,41 @@ def planned(labels: int, seed: int) -> list[Run]:
 
 def in_stages(settings: Settings, seed: int, labels: int, factor: float, unfreeze: bool = True) -> dict[str, Any]:
     """Follow the recipe line by line."""
-    way, epochs = Transfer(settings, seed, labels, pretrained=True), settings["first_epochs"]
-    model, last = way.model, way.model[TRUNK:]
+    transfer, epochs = Transfer(settings, seed, labels, pretrained=True), settings["first_epochs"]
+    model, last = transfer.model, transfer.model[TRUNK:]
     model.freeze("dense0", "dense2")
-    features, held_back = (minidl.Dataset(minidl.predict(model[:TRUNK], x), labels) for x, labels in way.parts)
+    features, held_back = (minidl.Dataset(minidl.predict(model[:TRUNK], x), labels) for x, labels in transfer.parts)
     steps = [f"augmentation made ready; {features.x.shape[1]} activations of the trunk precomputed for each image"]
-    rate = way.find_rate(last, features)
-    steps.append(f"rate of the last layer, {way.origin()}: {rate:.2g}")
-    way.fit(last, (features, held_back), epochs, minidl.constant(rate))
-    steps.append(f"last layer trained on the activations, {epochs} epochs: test {way.reached()}")
-    way.fit(way.model, way.parts, epochs, minidl.cosine_restarts(rate), augment=way.augment)
-    steps.append(f"last layer trained with augmentation, {epochs} cycles of 1 epoch: test {way.reached()}")
-    trunk = {"pretrained": way.pretrained, "after line 4": way.fingerprint()}
+    rate = transfer.find_rate(last, features)
+    steps.append(f"rate of the last layer, {transfer.origin()}: {rate:.2g}")
+    transfer.fit(last, (features, held_back), epochs, minidl.constant(rate))
+    steps.append(f"last layer trained on the activations, {epochs} epochs: test {transfer.reached()}")
+    transfer.fit(transfer.model, transfer.parts, epochs, minidl.cosine_restarts(rate), augment=transfer.augment)
+    steps.append(f"last layer trained with augmentation, {epochs} cycles of 1 epoch: test {transfer.reached()}")
+    trunk = {"pretrained": transfer.pretrained, "after line 4": transfer.fingerprint()}
     if unfreeze:
         model.unfreeze()
     steps.append("all layers unfrozen" if unfreeze else "left out")
-    way.lower_rates(factor)
+    transfer.lower_rates(factor)
     rates = ", ".join(f"{layer.lr_scale:.3g}" for layer in model.layers[::2])
     steps.append("left out" if factor == 1 else f"rates of the layers, from first to last, times {rates}")
-    rate = way.find_rate(model, way.augmented())
-    steps.append(f"rate of the network, {way.origin()}: {rate:.2g}")
-    way.train_until_overfitting(rate)
-    steps.append(f"all that is not frozen trained, least validation loss after epoch {way.best_epoch}: {way.reached()}")
-    trunk["end"] = way.fingerprint()
-    return way.record() | {"trunk": trunk, "steps": [f"{line} {step}" for line, step in enumerate(steps, start=1)]}
+    rate = transfer.find_rate(model, transfer.augmented())
+    steps.append(f"rate of the network, {transfer.origin()}: {rate:.2g}")
+    transfer.train_until_overfitting(rate)
+    best, reached = transfer.best_epoch, transfer.reached()
+    steps.append(f"all that is not frozen trained, least validation loss after epoch {best}: {reached}")
+    trunk["end"] = transfer.fingerprint()
+    return transfer.record() | {"trunk": trunk, "steps": [f"{line} {step}" for line, step in enumerate(steps, start=1)]}
 
 
 def at_once(settings: Settings, seed: int, labels: int, factor: float, pretrained: bool) -> dict[str, Any]:
     """Train all layers from the start, with as many updates as the recipe, in cycles of the same lengths."""
-    way = Transfer(settings, seed, labels, pretrained)
-    way.lower_rates(factor)
-    rate, epochs = way.find_rate(way.model, way.augmented()), 2 * settings["first_epochs"]
-    way.fit(way.model, way.parts, epochs, minidl.cosine_restarts(rate), augment=way.augment)
-    way.train_until_overfitting(rate)
-    return way.record()
+    transfer = Transfer(settings, seed, labels, pretrained)
+    transfer.lower_rates(factor)
+    rate, epochs = transfer.find_rate(transfer.model, transfer.augmented()), 2 * settings["first_epochs"]
+    transfer.fit(transfer.model, transfer.parts, epochs, minidl.cosine_restarts(rate), augment=transfer.augment)
+    transfer.train_until_overfitting(rate)
+    return transfer.record()
 
 
 if __name__ == "__main__":

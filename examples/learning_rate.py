@@ -1,21 +1,21 @@
 """What the learning rate does, how to find one, and whether to let it go up and down.
 
 Questions: does one network show all four curves of the text's picture, from a rate too low to one too high? Does the
-range test find a good rate? Do rates that rise and fall do what is said of them, and reach an accuracy in fewer updates
-than a rate that stays? Does a higher rate cross saddles and plateaus faster?
+range test find a good rate? Do cyclical rates behave as the text says, and reach an accuracy in fewer updates than a
+fixed rate? Does a higher rate cross saddles and plateaus faster?
 
-What to look at in the figure: above, the regimes, the range test with its suggestions, the cycles, and three optimisers
-at one saddle. Below, what cycles and fixed rates do to test accuracy; the updates until it first reaches the target,
-where rates above the bounds of the cycles compete too; and the steps needed for the saddle and for a plateau.
+What to look at in the figure: in the top row, the regimes, the range test with its suggestions, the cycles, and three
+optimisers at one saddle. In the bottom row, test accuracy with cyclical and with fixed rates; the updates until it
+first reaches the target, with rates above the bounds of the cycles as well; and the steps to cross saddle and plateau.
 
-The text leaves open, and these are the settings here: network and batch size of chapter 37, He's initialisation, plain
-SGD, the first 10,240 images. *Rates:* a step along a direction of curvature h is stable below 2/h. The range test is to
-show that edge, where its loss first stops falling: with seed 100, none of the experiment's, at 0.04. This is the upper
-bound of the cycles, and a quarter of it the lower (Smith 2017, section 3.3). Two decades below the edge should be slow,
-one above too high, two above hopeless. In trials with seed 100, however, 0.3 ended with less loss than 0.025, while 1
-and 3 diverged; so 1 was kept, and 0.5, untried, put between. *Cycles:* half a triangle is 2.5 epochs; an SGDR cycle 3,
-or 1, 2, 4 and 8: all end with the run, after 15. *Target:* 95 %, which a trial with seed 100, at the mean of the
-bounds, reached after half of its updates.
+The text leaves the settings open. Here they are network and batch size of chapter 37, He's initialisation, plain SGD,
+the first 10,240 images. *Rates:* a step along a direction of curvature h is stable below 2/h. The range test should
+show that edge, where its loss first stops falling: with seed 100, which the experiment does not use, at 0.04. This is
+the upper bound of the cycles, and a quarter of it the lower (Smith 2017, section 3.3). Two decades below the edge
+should be slow, one above too high, two above hopeless. In trials with seed 100, however, 0.3 ended with less loss than
+0.025, while 1 and 3 diverged; so 1 was kept, and 0.5, untried, put between. *Cycles:* half a triangle is 2.5 epochs; an
+SGDR cycle 3, or 1, 2, 4 and 8: all end with the run, after 15. *Target:* 95 %, which a trial with seed 100, at the mean
+of the bounds, reached after half of its updates.
 
     python examples/learning_rate.py                               # in full
     python examples/learning_rate.py --quick                       # a taste in less than a minute

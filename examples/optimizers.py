@@ -1,18 +1,18 @@
 """Momentum and other optimisers: what each formula does, on drawn landscapes and on MNIST.
 
 Question: the text says that momentum crosses plateaus and narrow ravines faster and helps to escape poor local minima,
-that Adagrad's rates only fall, that RMSprop mends this, and that Adam is momentum and RMSprop in one. Does it show?
+that Adagrad's rates only fall, that RMSprop mends this, and that Adam is momentum and RMSprop in one. Is it true?
 
 What to look at: in optimizers_trajectories.png, how each optimiser walks along a ravine, past a saddle, over a plateau
 and out of a poor minimum, at the rate with which it arrives in the fewest steps. In optimizers.png, how the training
 loss of all six falls in two experiments of the paper on Adam: logistic regression, and two hidden layers with dropout.
 
-The text names no experiment, the paper only its networks and the batch size of 128. So it is chosen here: the same grid
-of rates for all six; every run first trains for a short while with each rate, on a part of the training images, goes on
-with those that have the lowest training loss, and takes the best: the test set has no say in it. Short trials favour
-what is fast at first. Everything else in an optimiser is its default: γ = 0.9, ρ = 0.9, β₁ = 0.9, β₂ = 0.999. For
-logistic regression each rate falls as 1/√t, t counting the updates, as in the paper. The paper's L2 penalty is left
-out, inputs are standardised, and the training loss is that of the whole network, after each epoch, without dropout.
+The text names no experiment, and the paper only its networks and the batch size of 128. Here all six have the same grid
+of rates. Every run first tries each rate for a short while on a part of the training images, goes on with those that
+have the lowest training loss, and takes the best; the test set has no say in it. Short trials favour optimisers that
+are fast at first. Everything else in an optimiser is its default: γ = 0.9, ρ = 0.9, β₁ = 0.9, β₂ = 0.999. For logistic
+regression each rate falls as 1/√t, t counting the updates, as in the paper. The paper's L2 penalty is left out, inputs
+are standardised, and the training loss is that of the whole network, after each epoch, without dropout.
 
     python examples/optimizers.py                                 # in full: five seeds
     python examples/optimizers.py --quick                         # a taste in less than a minute

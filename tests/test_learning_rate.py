@@ -77,6 +77,23 @@ def test_divergence_is_a_result(small, policy, entries):
     assert ("diverged" in measured) == (entries == 0)
 
 
+def test_divergence_is_reported_for_the_update_whose_loss_it_is(small):
+    settings = learning_rate.SETTINGS | TINY | {"backend": "numpy"}
+    train, _ = learning_rate.images(settings)
+    model, optimizer, loss, losses = lab.network.network(0, width=8), minidl.SGD(1e4), minidl.NLLLoss(), []
+    with np.errstate(all="ignore"):
+        for x, labels in minidl.minibatches(train, 64, np.random.default_rng(0)):
+            losses.append(float(loss.forward(model.forward(x, training=True), labels)))
+            if not np.isfinite(losses[-1]):
+                break
+            model.backward(loss.backward())
+            optimizer.step(model.params, model.grads)
+    assert np.isfinite(losses[:-1]).all()
+    assert 2 < len(losses) < 10
+    measured = learning_rate.follow(settings, 0, 1e4)
+    assert measured["diverged"] == f"the loss became infinite or NaN in update {len(losses)}"
+
+
 @pytest.mark.parametrize("landscape", ["saddle", "plateau"])
 def test_gradients_of_the_landscapes(landscape):
     w, step = np.array([0.7, -0.4]), 1e-6

@@ -1,20 +1,19 @@
-"""A network that knows the digits 0 to 4 learns 5 to 9 from few labelled images: what all ways there have in common.
+"""Transfer learning: a network that knows the digits 0 to 4 learns 5 to 9 from few labelled images.
 
-Halving the classes of one data set is the design of Yosinski et al. 2014, "How transferable are features in deep neural
-networks?", section 2. The article on learning rates speaks of networks that have seen a million photographs, and leaves
-open what is chosen here:
+Halving the classes of one data set is the design of Yosinski et al. 2014. The article on learning rates speaks of
+networks that have seen a million photographs, and leaves open the choices made here:
 
 - An epoch. Of 100 images it would be a handful of updates, too few for "1–2 epochs" to mean anything. The images are
-  repeated until they are 2,500, whatever their number, and an epoch is 100 updates with batches of 25.
-- Which suggestion of the range test to take: the valley. In a small trial with one seed, before any run in full, it was
-  the steepest descent; that took noise at rates around 1e-6 for a descent, and whatever was trained with them, lines 3
-  and 4 or a whole network from scratch, learned next to nothing. The valley does so less often, not never: the runs in
-  full have a few rates around 1e-6 in line 7. Where nothing descends, the rate is Adam's default.
+  repeated until there are 2,500 of them, whatever their number, and an epoch is 100 updates with batches of 25.
+- Which suggestion of the range test to take: the valley. A small trial with one seed took the steepest descent; this
+  mistook noise at rates around 1e-6 for a descent, and with such a rate lines 3 and 4, or a whole network from scratch,
+  learned next to nothing. The valley does so less often, but not never: the runs in full have a few rates around 1e-6
+  in line 7. Where nothing descends, the rate is Adam's default.
 - "Until it overfits": validation images, a quarter as many as the images to learn from, are held back from the training
   images of 5 to 9. All cycles are carried out, so that all rivals have the same number of updates, and the parameters
-  go back to the epoch with the least validation loss. Nothing is chosen by the test set. With 25 validation images this
-  may go back too far; so the accuracy after all cycles is reported as well, without a verdict.
-- A new Adam for each stage, since it counts its steps.
+  go back to the epoch with the least validation loss. The test set chooses nothing. With 25 validation images this may
+  go back too far; so the accuracy after all cycles is reported as well, without a verdict.
+- Each stage has a new Adam, since it counts its steps.
 """
 
 from collections.abc import Sequence
@@ -39,9 +38,9 @@ COLUMNS = ("train_loss", "train_accuracy", "validation_loss", "validation_accura
 
 
 class Transfer:
-    """A network on its way from the digits 0 to 4 to the digits 5 to 9, and what is measured on that way.
+    """A network that moves from the digits 0 to 4 to the digits 5 to 9, and what is measured meanwhile.
 
-    All that is random comes from ``seed``: rivals have the same images, initial weights and order of samples.
+    All random numbers come from ``seed``: rivals have the same images, initial weights and order of samples.
     """
 
     def __init__(self, settings: Settings, seed: int, labels: int, pretrained: bool):
@@ -83,7 +82,7 @@ class Transfer:
         return self.rates[-1] or minidl.Adam().lr
 
     def fit(self, model: minidl.Sequential, parts: Parts, epochs: int, lr: Schedule, **more: Any) -> None:
-        """Train ``model``, the whole network or its end, and lengthen the history; after divergence, do nothing."""
+        """Train ``model``, the whole network or its end, and extend the history; after divergence, do nothing."""
         if self.diverged:
             return
 

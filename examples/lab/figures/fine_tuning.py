@@ -11,13 +11,9 @@ from lab.plots import band, over_seeds, save_figure
 from lab.results import Results
 from lab.verdicts.fine_tuning import MAIN, accuracy, named
 
-RIVALS = {  # name: colour, marker
-    "recipe": ("tab:blue", "o"),
-    "one rate": ("tab:orange", "s"),
-    "all at once": ("tab:green", "^"),
-    "last layer only": ("tab:purple", "D"),
-    "from scratch": ("tab:gray", "v"),
-}
+RIVALS = {"recipe": ("tab:blue", "o"), "one rate": ("tab:orange", "s"), "all at once": ("tab:green", "^")}
+RIVALS |= {"last layer only": ("tab:purple", "D"), "from scratch": ("tab:gray", "v")}
+"""The colour and the marker of each way to train."""
 
 
 def draw(results: Results, path: Path) -> None:

@@ -9,14 +9,8 @@ from lab.landscapes import DRAWN, LANDSCAPES
 from lab.plots import band, over_seeds, save_figure
 from lab.results import Results
 
-COLOURS = {  # which the colour-blind can tell apart
-    "SGD": "#000000",
-    "Momentum": "#0072b2",
-    "Nesterov": "#56b4e9",
-    "Adagrad": "#e69f00",
-    "RMSprop": "#009e73",
-    "Adam": "#d55e00",
-}
+COLOURS = {"SGD": "#000000", "Momentum": "#0072b2", "Nesterov": "#56b4e9"}  # the colour-blind can tell them apart
+COLOURS |= {"Adagrad": "#e69f00", "RMSprop": "#009e73", "Adam": "#d55e00"}
 TITLES = {"logistic": "logistic regression, rate ∝ 1/√t", "hidden": "two hidden layers, dropout 0.5"}
 
 
