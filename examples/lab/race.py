@@ -34,12 +34,12 @@ def race(
     """Let contestants do the same work by turns.
 
     Args:
-        settings: of the experiment.
+        settings: of the experiment, which decide what is None here.
         seed: for weights and orders.
-        contestants: who takes part; None for all.
-        starts: how many times all are started; None for as many as the settings say.
-        rounds: how many each has after every start; None likewise.
-        steps: in a round; None for as many as take the first contestant as long as the settings say.
+        contestants: who takes part.
+        starts: how many times all are started.
+        rounds: how many each has after every start.
+        steps: in a round; None for as many as take the first contestant ``settings["round_seconds"]``.
         task: the fields of `Task` that differ from chapter 37's.
 
     Returns:
@@ -47,10 +47,8 @@ def race(
         found; and why others are missing.
     """
     fixed = {"data": data_folder(), "threads": settings["threads"], "backend": settings["backend"], "seed": seed}
-    tasks = [
-        Task(name, **({"kind": "train"} | fixed | task))
-        for name in (settings["contestants"] if contestants is None else contestants)
-    ]
+    names = settings["contestants"] if contestants is None else contestants
+    tasks = [Task(name, **({"kind": "train"} | fixed | task)) for name in names]
     found: dict[str, Any] = {"steps": steps, "seconds_per_step": {}, "peak_bytes": {}, "details": {}, "missing": {}}
     for _ in range(settings["starts"] if starts is None else starts):
         take_turns(tasks, settings["rounds"] if rounds is None else rounds, settings["round_seconds"], found)
@@ -121,10 +119,8 @@ class Worker:
         return answer
 
     def _write(self, question: dict[str, Any]) -> None:
-        assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # that the process has ended is seen from its answer
-            self.process.stdin.write(json.dumps(question) + "\n")
-            self.process.stdin.flush()
+            print(json.dumps(question), file=self.process.stdin, flush=True)
 
     def __enter__(self) -> Self:
         return self

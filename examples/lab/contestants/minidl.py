@@ -5,6 +5,7 @@ goes.
 """
 
 from importlib import import_module
+from itertools import islice
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -24,25 +25,22 @@ def network(task: Task) -> minidl.Sequential:
     return network_of_chapter37(task.seed, task.backend, task.width)
 
 
-def optimizer_of(task: Task) -> minidl.Optimizer:
-    """Return the optimiser that the task names."""
-    optimizer: minidl.Optimizer = getattr(minidl, task.optimizer)(task.lr)
-    return optimizer
+def training(task: Task) -> minidl.Training:
+    """Return the network and the optimiser of a task, ready for `minidl.descend`."""
+    optimizer = getattr(minidl, task.optimizer)(task.lr)
+    return minidl.Training(network(task), optimizer, np.random.default_rng(task.seed))
 
 
 def train(task: Task) -> Work:
-    """Prepare training steps as `minidl.fit` makes them."""
-    xp, model, loss, optimizer = array_module(task), network(task), minidl.NLLLoss(), optimizer_of(task)
+    """Prepare training steps, as `minidl.fit` makes them."""
+    xp = array_module(task)
     x, labels = map(xp.asarray, task.load())
-    batches, groups = task.batches(xp.asarray), model.groups
+    batches = ((x.take(batch, axis=0), labels.take(batch)) for batch in task.batches(xp.asarray))
+    losses = minidl.descend(training(task), batches)
 
     def work(steps: int) -> None:
-        for _ in range(steps):
-            batch = next(batches)
-            log_p = model.forward(x.take(batch, axis=0), training=True)
-            loss.forward(log_p, labels.take(batch))
-            model.backward(loss.backward())
-            optimizer.step(model.params, model.grads, groups)
+        for _ in islice(losses, steps):
+            pass
         synchronize(xp)
 
     return work
@@ -50,13 +48,13 @@ def train(task: Task) -> Work:
 
 def update(task: Task) -> Work:
     """Prepare updates alone, always with the same gradient."""
-    xp, model, optimizer = array_module(task), network(task), optimizer_of(task)
-    rng, groups = np.random.default_rng(task.seed), model.groups
-    model.grads[...] = xp.asarray(0.01 * rng.standard_normal(model.grads.size, np.float32))
+    xp, state = array_module(task), training(task)
+    model, groups = state.model, state.model.groups
+    model.grads[...] = xp.asarray(0.01 * state.rng.standard_normal(model.grads.size, np.float32))
 
     def work(steps: int) -> None:
         for _ in range(steps):
-            optimizer.step(model.params, model.grads, groups)
+            state.optimizer.step(model.params, model.grads, groups)
         synchronize(xp)
 
     return work
@@ -106,9 +104,8 @@ def parts(task: Task) -> Work:
     The answer has the median seconds of each part, floating-point operations per second of a large product, and bytes
     per second of a copy in main memory and in cache.
     """
-    model, loss, optimizer = network(task), minidl.NLLLoss(), optimizer_of(task)
-    x, labels = task.load()
-    batches, groups = task.batches(), model.groups
+    state, (x, labels), batches = training(task), task.load(), task.batches()
+    model, loss, groups = state.model, state.loss, state.model.groups
 
     def step(took: dict[str, list[float]]) -> None:
         clock = perf_counter()
@@ -133,7 +130,7 @@ def parts(task: Task) -> Work:
             done(f"{layer.name} backward")
         model.layers[0].backward_params(dy)
         done(f"{model.layers[0].name} backward")
-        optimizer.step(model.params, model.grads, groups)
+        state.optimizer.step(model.params, model.grads, groups)
         done("update")
 
     def work(steps: int) -> dict[str, Any]:
