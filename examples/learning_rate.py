@@ -118,8 +118,8 @@ def range_test(settings: Settings, seed: int) -> dict[str, Any]:
     train, model = images(settings)[0], network(seed, settings["backend"])
     how = settings["range_test"] | {"updates": settings["range_updates"], "batch_size": settings["batch_size"]}
     found = minidl.lr_range_test(model, minidl.SGD(), train, seed=seed, **how)
-    measured = {"range": vars(found), "suggestions": found.suggestions()}
-    suggested = found.minimum_tenth()
+    suggestions = dict.fromkeys(("steepest", "valley", "minimum/10")) | found.suggestions()  # None: no suggestion
+    measured, suggested = {"range": vars(found), "suggestions": suggestions}, suggestions["minimum/10"]
     return measured | ({"no_suggestion": True} if suggested is None else follow(settings, seed, suggested))
 
 

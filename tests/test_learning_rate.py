@@ -60,6 +60,13 @@ def test_a_small_run_has_the_documented_shape_and_is_kept(tmp_path, small, monke
     assert (tmp_path / "learning_rate.json").read_bytes() == first
 
 
+def test_a_range_test_without_a_suggestion_is_a_result(small, monkeypatch):
+    monkeypatch.setattr(minidl.RangeTest, "suggestions", lambda _: {})
+    measured = learning_rate.range_test(learning_rate.SETTINGS | TINY | {"backend": "numpy"}, 0)
+    assert list(measured) == ["range", "suggestions", "no_suggestion"]
+    assert measured["suggestions"] == {"steepest": None, "valley": None, "minimum/10": None}
+
+
 def test_a_training_is_that_of_fit(small):
     settings = learning_rate.SETTINGS | TINY | {"backend": "numpy", "epochs": 5}
     found = learning_rate.follow(settings, 3, "triangular")["history"]

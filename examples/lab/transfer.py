@@ -78,7 +78,7 @@ class Transfer:
     def find_rate(self, model: minidl.Sequential, data: minidl.Dataset) -> float:
         """Return the rate that the range test suggests, or Adam's default."""
         test = minidl.lr_find(model, minidl.Adam(), data, batch_size=self.settings["batch_size"], seed=self.rng(3))
-        self.rates.append(test.suggestions()[self.settings["suggestion"]])
+        self.rates.append(test.suggestions().get(self.settings["suggestion"]))
         return self.rates[-1] or minidl.Adam().lr
 
     def fit(self, model: minidl.Sequential, parts: Parts, epochs: int, lr: Schedule, **more: Any) -> None:

@@ -63,7 +63,7 @@ def range_tests(results: Results) -> tuple[str, bool]:
     accuracy = {rate: late(results, name_of(rate), "test_accuracy") for rate in rates_of(results.settings)}
     best = max(accuracy, key=lambda rate: np.nan_to_num(accuracy[rate].mean(), nan=-np.inf))
     counts = zip(("falls", "flattens", "rises"), shapes.sum(axis=0), strict=True)
-    rates = [run["suggestions"]["minimum/10"] for run in tests]
+    rates = [run["suggestions"].get("minimum/10") for run in tests]
     measured = f"of {len(tests)} tests, the loss " + ", ".join(f"{word} in {count}" for word, count in counts)
     measured += f"; minimum/10 is {', '.join('none' if rate is None else f'{rate:.2g}' for rate in rates)}, and "
     measured += "cannot be tried with all seeds" if None in rates else f"ends at {percent(suggested)} on test images"
@@ -78,7 +78,7 @@ def shape(run: dict[str, Any]) -> list[bool]:
     that around the steepest point; and ends above twice its minimum.
     """
     smoothed, found = run["range"]["smoothed"], run["suggestions"]
-    if found["minimum/10"] is None:
+    if found.get("minimum/10") is None:
         return [False, False, False]
     least, steepest = 10 * found["minimum/10"], found["steepest"]
     rates = np.array([least / 2, least, steepest / 2**0.5, steepest * 2**0.5])
