@@ -367,7 +367,7 @@ def test_every_claim_of_the_sources_is_in_one_table():
 
 
 def test_every_script_is_listed():
-    others = {"benchmark", "contestants", "data_parallel"}
+    others = {"benchmark", "data_parallel"}
     scripts = {path.stem for path in EXAMPLES.glob("*.py")} - others
     assert scripts == set(SCRIPTS)
 

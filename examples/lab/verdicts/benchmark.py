@@ -4,7 +4,7 @@ from statistics import median
 
 from lab.claims import NOT_REPRODUCED, REPRODUCED, Rule, judge
 from lab.contestants.task import OPTIMIZERS
-from lab.ratios import Ratio, ratio, seconds
+from lab.ratios import ratio, seconds
 from lab.results import Claims, Results, Settings
 from lab.statistics import NBSP
 
@@ -41,29 +41,23 @@ def at_most(most: float, run: str, other: str = "floor") -> Rule:
 
 
 def ahead_of_rivals(results: Results) -> tuple[str, bool | None]:
-    """Judge S4; minidl is not ahead of a contestant that was missing, but may be behind another."""
-    rivals = nearest_rivals(results)
-    if not rivals:
+    """S4: in every race minidl is ahead of the nearest rival. Nobody is ahead of a contestant that was missing."""
+    nearest = {}
+    for run in RACES:
+        rivals = [name for name in seconds(results, run) if name.split()[0] in ("PyTorch", "JAX")]
+        against = [(times, name) for name in rivals if (times := ratio(results, run, name, "minidl"))]
+        if against:
+            nearest[run] = min(against)
+    if not nearest:
         return NOT_MEASURED
-    complete = len(rivals) == len(RACES) and not any(run.get("missing") for run in results.runs)
-    shown = "; ".join(f"{run}: {rival} {times}" for run, (rival, times) in rivals.items())
-    ahead = all(times.value > 1 for _, times in rivals.values())
+    complete = len(nearest) == len(RACES) and not any(run.get("missing") for run in results.runs)
+    shown = "; ".join(f"{run}: {name} {times}" for run, (times, name) in nearest.items())
+    ahead = all(times.value > 1 for times, _ in nearest.values())
     return f"the nearest: {shown}", None if ahead and not complete else ahead
 
 
-def nearest_rivals(results: Results) -> dict[str, tuple[str, Ratio]]:
-    """Return for each race the fastest mode of PyTorch or JAX, and its time as a multiple of minidl's."""
-    nearest = {}
-    for run in RACES:
-        others = [name for name in seconds(results, run) if name.split()[0] in ("PyTorch", "JAX")]
-        against = {name: times for name in others if (times := ratio(results, run, name, "minidl"))}
-        if against:
-            nearest[run] = min(against.items(), key=lambda item: item[1].value)
-    return nearest
-
-
 def update_of_adam(results: Results) -> tuple[str, bool | None]:
-    """Judge S5."""
+    """S5: the update of Adam alone, in milliseconds or against PyTorch's fused one."""
     times = seconds(results, "update, Adam")
     if not times:
         return NOT_MEASURED
@@ -73,7 +67,7 @@ def update_of_adam(results: Results) -> tuple[str, bool | None]:
 
 
 def memory_of_chapter37(results: Results) -> tuple[str, bool | None]:
-    """Judge S7."""
+    """S7: the peak memory of the process that trains as chapter 37 does."""
     peak = next((run["peak_bytes"].get("minidl") for run in results.called("chapter 37")), None)
     return (f"{peak / 1e6:.0f}{NBSP}MB", peak <= 700e6) if peak else NOT_MEASURED
 
