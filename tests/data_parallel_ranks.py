@@ -1,6 +1,7 @@
 """What the ranks do that `test_data_parallel.py` starts: ``mpiexec -n R python data_parallel_ranks.py FUNCTION``."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from minidl import BatchNorm, Dense, Dropout, LogSoftmax, ReLU
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
 import data_parallel
-from data_parallel import MPI
+from lab import costs
+from lab.ranks import MPI, DisagreementError, run_together
+from lab.results import Results
+from lab.whole_batches import skip_masks
 
 COMM = MPI.COMM_WORLD
 EPOCHS, SEED = 3, 5
@@ -31,13 +35,15 @@ def model(*between, seed=0):
     )
 
 
-def together(network, optimizer, samples, batch_size):
-    data_parallel.train(COMM, network, optimizer, samples, epochs=EPOCHS, batch_size=batch_size, seed=SEED)
+def together(network, optimizer, samples, batch_size, **options):
+    options |= {"epochs": EPOCHS, "batch_size": batch_size, "seed": SEED}
+    data_parallel.train(COMM, network, optimizer, samples, **options)
     return network
 
 
-def alone(network, optimizer, samples, batch_size):
-    minidl.fit(network, optimizer, samples, samples, epochs=EPOCHS, batch_size=batch_size, seed=SEED, progress=False)
+def alone(network, optimizer, samples, batch_size, **options):
+    options |= {"epochs": EPOCHS, "batch_size": batch_size, "seed": SEED, "progress": False}
+    minidl.fit(network, optimizer, samples, samples, **options)
     return network
 
 
@@ -63,15 +69,22 @@ def equal():
 
 
 def dropout():
-    """Train with dropout, which must have the masks of one process, also above a frozen part that has none."""
+    """Train with dropout, which must have the masks of one process, also above and in layers that are frozen first."""
     samples = data(61)
     for frozen in ((), ("dense0", "dropout1")):
         networks = [model(lambda: Dropout(0.3), ReLU, lambda: Dense(16, 16), lambda: Dropout(0.5)) for _ in range(2)]
         for network in networks:
             network.freeze(*frozen) if frozen else None
-        together(networks[0], minidl.Momentum(), samples, 7)
-        alone(networks[1], minidl.Momentum(), samples, 7)
-        assert_equal(networks[0].params, networks[1].params, frozen)
+        first, second = networks
+        together(first, minidl.Momentum(), samples, 7, after_epoch=partial(thaw, first))
+        alone(second, minidl.Momentum(), samples, 7, after_epoch=lambda model, history: thaw(model, len(history)))
+        assert_equal(first.params, second.params, frozen)
+
+
+def thaw(network, epoch):
+    """Let all layers learn from the third epoch on."""
+    if epoch == 2:
+        network.unfreeze()
 
 
 def batch_norm():
@@ -101,7 +114,7 @@ def batch_norm():
 
 def drawn(network, samples):
     """Return a network with dropout that has been used for so many samples."""
-    data_parallel.skip_masks(network, samples, 6)
+    skip_masks(network, samples, 6)
     return network
 
 
@@ -121,7 +134,7 @@ def refusals():
         ("seed", model(), minidl.SGD(), data(40), usual | {"seed": 5 + last}),
     ):
         before = network.params.copy()
-        with pytest.raises(data_parallel.DisagreementError, match=f" {name}: rank {COMM.size - 1} has "):
+        with pytest.raises(DisagreementError, match=f" {name}: rank {COMM.size - 1} has "):
             data_parallel.train(COMM, network, optimizer, samples, **options)
         assert (network.params == before).all()
 
@@ -132,7 +145,7 @@ def refusals():
 
 def model_of_costs():
     """Find the numbers of a machine again in what steps and exchanges on it would take."""
-    machine = data_parallel.Costs(2e-3, 5000.0, 3e-6, 4e9, 1e-3, data_parallel.network(0).grads.nbytes)
+    machine = costs.Costs(2e-3, 5000.0, 3e-6, 4e9, 1e-3, costs.network(0).grads.nbytes)
     gradient, exchange, optimizer = machine.step(np.array(100), np.array(8))
     assert gradient == 2e-3 + 13 / 5000
     assert np.isclose(exchange, 14 * 3e-6 + 14 / 8 * machine.size / 4e9)
@@ -144,11 +157,11 @@ def model_of_costs():
         for b in (16, 64, 256)
     ]
     runs.append(common | {"ranks": 2, "bytes": bytes_, "exchanges": [2 * 3e-6 + n / 4e9 for n in bytes_]})
-    results = data_parallel.Results.__new__(data_parallel.Results)
+    results = Results.__new__(Results)
     results.data = {"runs": runs}
-    np.testing.assert_allclose(data_parallel.costs(results), machine)
+    np.testing.assert_allclose(costs.costs(results), machine)
     results.data = {"runs": runs[:-1]}
-    assert data_parallel.costs(results) is None
+    assert costs.costs(results) is None
 
 
 def drift():
@@ -176,5 +189,5 @@ def failure():
 
 
 if __name__ == "__main__":
-    data_parallel.run_together(globals()[sys.argv[1]])
+    run_together(globals()[sys.argv[1]])
     print("done")

@@ -12,10 +12,19 @@ import minidl
 ROOT = Path(minidl.__file__).parent.parent
 sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "docs" / "results")]
 
-import benchmark  # noqa: E402
-import contestants  # noqa: E402
 import make_speed  # noqa: E402
-from experiment import NBSP, Results  # noqa: E402
+
+import benchmark  # noqa: E402
+from lab import race  # noqa: E402
+from lab.contestants import floor  # noqa: E402
+from lab.contestants import minidl as of_minidl  # noqa: E402
+from lab.contestants.__main__ import prepare  # noqa: E402
+from lab.contestants.task import LEARNING_RATE, Task  # noqa: E402
+from lab.figures.benchmark import COLOURS, style  # noqa: E402
+from lab.ratios import Ratio, ratio  # noqa: E402
+from lab.results import Results  # noqa: E402
+from lab.roofline import measured_parts, parts_of_step, speeds  # noqa: E402
+from lab.statistics import NBSP  # noqa: E402
 
 SETTINGS = benchmark.FULL | {"threads": 1, "starts": 2, "rounds": 2, "round_seconds": 0.001, "backend": "numpy"}
 SPEEDS = {"floor": 1.0, "minidl": 1.05, "PyTorch": 2.0, "PyTorch fused": 1.5, "PyTorch compiled": 1.4, "JAX": 1.3}
@@ -31,13 +40,13 @@ def folder(tmp_path_factory):
 
 
 def task(folder, contestant="minidl", kind="train", **fields):
-    return contestants.Task(contestant, kind, str(folder), 1, **({"samples": 300, "width": 16} | fields))
+    return Task(contestant, kind, str(folder), 1, **({"samples": 300, "width": 16} | fields))
 
 
 def test_contestants_take_turns(folder, monkeypatch):
-    monkeypatch.setattr(benchmark, "data_folder", lambda: str(folder))
+    monkeypatch.setattr(race, "data_folder", lambda: str(folder))
     names = ["floor", "minidl", "a library that nobody wrote"]
-    found = benchmark.race(SETTINGS, 0, names, width=16, samples=300)
+    found = race.race(SETTINGS, 0, names, width=16, samples=300)
     assert found["steps"] >= 1
     assert {name: len(times) for name, times in found["seconds_per_step"].items()} == {"floor": 4, "minidl": 4}
     assert all(0 < time < 1 for times in found["seconds_per_step"].values() for time in times)
@@ -48,8 +57,8 @@ def test_contestants_take_turns(folder, monkeypatch):
 
 def test_a_contestant_that_breaks_down_is_missing(folder, monkeypatch):
     """It breaks down in its third round, that is, after the second start; what it did before does not count."""
-    monkeypatch.setattr(benchmark, "data_folder", lambda: str(folder))
-    ask, asked = benchmark.Worker.ask, []
+    monkeypatch.setattr(race, "data_folder", lambda: str(folder))
+    ask, asked = race.Worker.ask, []
 
     def breaking(worker, **question):
         if worker.process.args[-1] == "minidl" and len(asked) == 3:
@@ -58,8 +67,8 @@ def test_a_contestant_that_breaks_down_is_missing(folder, monkeypatch):
         asked.extend(["round"] if worker.process.args[-1] == "minidl" and "steps" in question else [])
         return ask(worker, **question)
 
-    monkeypatch.setattr(benchmark.Worker, "ask", breaking)
-    found = benchmark.race(SETTINGS, 0, ["floor", "minidl"], width=16, samples=300, steps=2)
+    monkeypatch.setattr(race.Worker, "ask", breaking)
+    found = race.race(SETTINGS, 0, ["floor", "minidl"], width=16, samples=300, steps=2)
     assert found["missing"] == {"minidl": "ended without an answer, with status -9"}
     assert set(found["seconds_per_step"]) == set(found["peak_bytes"]) == {"floor"}
     assert len(found["seconds_per_step"]["floor"]) == 4
@@ -83,11 +92,11 @@ class Counting:
 @pytest.mark.parametrize("batch", [7, 64])
 def test_the_floor_is_the_products_of_a_step(folder, monkeypatch, batch):
     xp = Counting()
-    monkeypatch.setattr(contestants, "array_module", lambda task: xp)
-    monkeypatch.setattr(contestants, "synchronize", lambda xp: None)
-    contestants.floor_train(task(folder, "floor", batch_size=batch))(1)
+    monkeypatch.setattr(floor, "array_module", lambda task: xp)
+    monkeypatch.setattr(floor, "synchronize", lambda xp: None)
+    floor.train(task(folder, "floor", batch_size=batch))(1)
     counted = [2 * m * k * n for m, k, n in xp.products]
-    parts = benchmark.parts_of_step(batch, "SGD", width=16)
+    parts = parts_of_step(batch, "SGD", width=16)
     biases = 2 * batch * (16 + 16 + 10)
     assert len(counted) == 8
     assert sum(counted) == sum(part.operations for name, part in parts.items() if "dense" in name) - biases
@@ -95,33 +104,33 @@ def test_the_floor_is_the_products_of_a_step(folder, monkeypatch, batch):
 
 def test_the_floor_of_an_evaluation_is_the_products_of_all_images(folder, monkeypatch):
     xp = Counting()
-    monkeypatch.setattr(contestants, "array_module", lambda task: xp)
-    monkeypatch.setattr(contestants, "synchronize", lambda xp: None)
-    contestants.floor_evaluate(task(folder, "floor", "evaluate"))(1)
+    monkeypatch.setattr(floor, "array_module", lambda task: xp)
+    monkeypatch.setattr(floor, "synchronize", lambda xp: None)
+    floor.evaluate(task(folder, "floor", "evaluate"))(1)
     assert sum(m for m, k, _ in xp.products if k == 784) == 10_000
     assert len(xp.products) == 30
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_parts_are_those_that_are_counted(folder, monkeypatch, optimizer):
-    monkeypatch.setattr("minidl.doctor.gflops", lambda size: 1.0)
-    monkeypatch.setattr("minidl.doctor.bandwidth", lambda size=0: 1e9)
-    found = contestants.minidl_parts(task(folder, kind="parts", optimizer=optimizer))(3)
-    assert set(found["parts"]) == set(benchmark.parts_of_step(64, optimizer))
+    monkeypatch.setattr("minidl.machine.doctor.gflops", lambda size: 1.0)
+    monkeypatch.setattr("minidl.machine.doctor.bandwidth", lambda size=0: 1e9)
+    found = of_minidl.parts(task(folder, kind="parts", optimizer=optimizer))(3)
+    assert set(found["parts"]) == set(parts_of_step(64, optimizer))
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_minidl_trains(folder, monkeypatch, optimizer):
     models = []
-    network = contestants.minidl_network
-    monkeypatch.setattr(contestants, "minidl_network", lambda task: models.append(network(task)) or models[-1])
+    network = of_minidl.network
+    monkeypatch.setattr(of_minidl, "network", lambda task: models.append(network(task)) or models[-1])
     fields = task(folder, optimizer=optimizer, batch_size=50)
-    work = contestants.minidl_train(fields)
+    work = of_minidl.train(fields)
     data = fields.load()
     before = minidl.evaluate(models[0], data)[0]
     work(12)
     same = network(fields)
-    orders, optimiser = fields.orders(), getattr(minidl, optimizer)(contestants.LEARNING_RATE[optimizer])
+    orders, optimiser = fields.orders(), getattr(minidl, optimizer)(LEARNING_RATE[optimizer])
     for order in (next(orders), next(orders)):
         for batch in order.reshape(-1, 50):
             loss = minidl.NLLLoss()
@@ -135,14 +144,14 @@ def test_minidl_trains(folder, monkeypatch, optimizer):
 @pytest.mark.parametrize("contestant", ["PyTorch", "JAX"])
 def test_others_multiply_where_they_are_installed(folder, contestant):
     pytest.importorskip({"PyTorch": "torch", "JAX": "jax"}[contestant])
-    contestants.prepare(task(folder, contestant, "products"))(3)
+    prepare(task(folder, contestant, "products"))(3)
 
 
 @pytest.mark.parametrize("contestant", ["PyTorch", "PyTorch fused", "JAX", "scikit-learn"])
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_other_libraries_take_part_where_they_are_installed(folder, contestant, optimizer):
     pytest.importorskip({"PyTorch": "torch", "JAX": "jax", "scikit-learn": "sklearn"}[contestant.split()[0]])
-    contestants.prepare(task(folder, contestant, optimizer=optimizer))(7)
+    prepare(task(folder, contestant, optimizer=optimizer))(7)
 
 
 def results_with(change=None, settings=None, missing=()):
@@ -158,7 +167,7 @@ def results_with(change=None, settings=None, missing=()):
             for name in names
             if name not in missing
         }
-        parts = dict.fromkeys(benchmark.parts_of_step(64, "SGD"), 1e-3)
+        parts = dict.fromkeys(parts_of_step(64, "SGD"), 1e-3)
         speeds = {"parts": parts, "flops": 1e11, "bandwidth": 1e10, "cache_bandwidth": 1e11}
         slower = {"parts": dict.fromkeys(parts, 3e-3), "flops": 1e10, "bandwidth": 1e9, "cache_bandwidth": 1e10}
         results.runs.append(
@@ -223,11 +232,11 @@ def test_a_ratio_is_that_of_the_medians_within_its_interval():
     results = results_with()
     seconds = results.called("evaluate")[0]["seconds_per_step"]
     seconds["floor"], seconds["minidl"] = [1.0, 2.0, 4.0, 1.0, 2.0], [2.0, 2.0, 4.0, 3.0, 3.0]
-    found = benchmark.ratio(results, "evaluate", "minidl", "floor")
+    found = ratio(results, "evaluate", "minidl", "floor")
     assert found.value == 1.5
     assert 1 <= found.low < 1.5 < found.high <= 3
-    assert str(benchmark.Ratio(1.5, 1.004, 2.0)).replace(NBSP, " ") == "1.50 × (1.00 to 2.00)"
-    assert benchmark.ratio(results, "evaluate", "minidl", "JAX") is None
+    assert str(Ratio(1.5, 1.004, 2.0)).replace(NBSP, " ") == "1.50 × (1.00 to 2.00)"
+    assert ratio(results, "evaluate", "minidl", "JAX") is None
 
 
 def test_the_interval_of_a_ratio_holds_the_true_one_as_often_as_it_says():
@@ -236,15 +245,15 @@ def test_the_interval_of_a_ratio_holds_the_true_one_as_often_as_it_says():
     seconds = results.called("evaluate")[0]["seconds_per_step"]
     for _ in range(200):
         seconds["floor"], seconds["minidl"] = ((scale * rng.lognormal(0, 0.2, 15)).tolist() for scale in (1.0, 1.3))
-        found = benchmark.ratio(results, "evaluate", "minidl", "floor")
+        found = ratio(results, "evaluate", "minidl", "floor")
         held += found.low <= 1.3 <= found.high
     assert 0.84 * 200 < held < 0.97 * 200
 
 
 def test_parts_are_medians_over_the_starts_and_the_machine_is_taken_at_its_best():
     results = results_with()
-    assert set(benchmark.measured_parts(results, "Adam", 256).values()) == {2e-3}
-    assert benchmark.speeds(results) == (1e11, 1e10, 1e11)
+    assert set(measured_parts(results, "Adam", 256).values()) == {2e-3}
+    assert speeds(results) == (1e11, 1e10, 1e11)
 
 
 def test_figures_and_page_can_be_made(tmp_path):
@@ -263,7 +272,7 @@ def test_figures_and_page_can_be_made(tmp_path):
 
 
 def test_importing_is_measured():
-    found = benchmark.imports({"starts": 1, "rounds": 1}, 0)["seconds_per_step"]
+    found = race.time_imports({"starts": 1, "rounds": 1}, 0)["seconds_per_step"]
     assert {module: len(times) for module, times in found.items()} == {"numpy": 1, "minidl": 1}
     assert 0 < found["numpy"][0] < 60
 
@@ -288,4 +297,4 @@ def test_a_gpu_is_prepared_for():
     runs = {run.name: run.arguments for run in benchmark.plan(settings)}
     assert not [name for name in runs if name.startswith("parts")]
     assert runs["curve, batch 64"]["contestants"] == ["floor", "minidl", "PyTorch"]
-    assert {benchmark.style(name)["color"] for name in benchmark.GPU} <= set(benchmark.COLOURS.values())
+    assert {style(name)["color"] for name in benchmark.GPU} <= set(COLOURS.values())

@@ -14,8 +14,12 @@ import minidl
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter38
-import experiment
-from experiment import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+import lab.figures.chapter38
+import lab.network
+import lab.results
+import lab.statistics
+from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+from lab.verdicts.chapter38 import CLAIMS
 
 TINY = {"half": 2, "train_size": 1100, "paper_train_size": 1700, "smith_stage": 1, "hoffer_epochs": 1}
 PLANS = {  # with TINY: batch size and rate of each epoch
@@ -51,7 +55,7 @@ def small(mnist, monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(chapter38, "mnist", lambda n: (minidl.Dataset(train.x[:n], train.labels[:n]), few))
-    monkeypatch.setattr(chapter38, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
+    monkeypatch.setattr(chapter38, "network", lambda seed, backend: lab.network.network(seed, backend, width=8))
     monkeypatch.setattr(chapter38, "normalized_network", remembered)
     monkeypatch.setattr(chapter38, "QUICK", TINY)
     return made
@@ -70,7 +74,7 @@ def test_the_whole_experiment_on_few_images(small, tmp_path, capsys, monkeypatch
         assert run["history"]["batch_size"] == sizes
         assert run["history"]["lr"] == rates
         assert run["history"]["updates"] == np.cumsum([-(-images // size) for size in sizes]).tolist()
-    assert [row["id"] for row in results["claims"]] == list(chapter38.CLAIMS)
+    assert [row["id"] for row in results["claims"]] == list(CLAIMS)
     assert {row["verdict"] for row in results["claims"]} == {NOT_TESTED}
     assert all(row["measured"].endswith(" (a quick run)") for row in results["claims"])
     for name in ("chapter38.png", "chapter38_papers.png"):
@@ -90,7 +94,7 @@ def test_a_training_by_plan_is_the_same_as_its_parts_in_a_row(small):
         {"backend": "numpy"}, 3, epochs=3, batch_size=[[0, 64], [1, 1024]], lr=[[0, 0.01], [2, 0.1]], train_size=1100
     )
     data, test = chapter38.mnist(1100)
-    model, rng = experiment.network(3, width=8), np.random.default_rng(3)
+    model, rng = lab.network.network(3, width=8), np.random.default_rng(3)
     parts = [
         minidl.fit(model, minidl.SGD(lr), data, test, epochs=1, batch_size=size, seed=rng)
         for size, lr in ((64, 0.01), (1024, 0.01), (1024, 0.1))
@@ -113,7 +117,7 @@ def test_each_adaptation_is_on_top_of_the_one_before(small):
         [64] * 2,
     ]
     without = tuple(layer for layer in small[0].layers if not isinstance(layer, minidl.BatchNorm))
-    assert repr(without) == repr(experiment.network(0, width=8).layers)
+    assert repr(without) == repr(lab.network.network(0, width=8).layers)
 
 
 def test_a_normalised_training_is_the_same_again(small):
@@ -152,7 +156,7 @@ def made_up():
 
 
 def results_of(tmp_path, runs, settings=chapter38.FULL):
-    results = experiment.Results(tmp_path / "chapter38.json", dict(settings), {})
+    results = lab.results.Results(tmp_path / "chapter38.json", dict(settings), {})
     for name, run in runs.items():
         for seed, test in enumerate(run["test"]):
             epochs = len(test)
@@ -172,7 +176,7 @@ def verdicts(results):
 
 
 def test_all_claims_can_be_reproduced(tmp_path):
-    assert verdicts(results_of(tmp_path, made_up())) == dict.fromkeys(chapter38.CLAIMS, REPRODUCED)
+    assert verdicts(results_of(tmp_path, made_up())) == dict.fromkeys(CLAIMS, REPRODUCED)
 
 
 def ending(name, *accuracies):
@@ -259,7 +263,7 @@ def test_what_was_found_is_said(tmp_path):
     runs = made_up()
     apart_before_the_end(runs)
     rows = chapter38.verdicts(results_of(tmp_path, runs))
-    measured = {row["id"]: row["measured"].replace(experiment.NBSP, " ") for row in rows}
+    measured = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in rows}
     assert measured["B1"] == "test 1024 at lr 0.1: 98.01 ± 0.01 %, 64: 98.01 ± 0.01 %"
     assert "a margin of 0.28 points counts as none" in measured["B6"]
     assert "rises from 90.01 ± 0.01 % to 93.2" in measured["B7"]
@@ -279,7 +283,7 @@ def test_what_was_found_is_said(tmp_path):
     ],
 )
 def test_whatever_diverges_is_judged_and_drawn(tmp_path, monkeypatch, lost, failing, epochs):
-    monkeypatch.setattr(chapter38, "save_figure", lambda figure, path: plt.close(figure))
+    monkeypatch.setattr(lab.figures.chapter38, "save_figure", lambda figure, path: plt.close(figure))
     runs = made_up()
     runs[lost] |= {"test": runs[lost]["test"][:, -epochs - 1 : -1], "noted": {"diverged": "the loss became nan"}}
     results = results_of(tmp_path, runs)

@@ -15,8 +15,13 @@ from minidl.testing import strict_backend
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter39
-import experiment
-from experiment import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+import lab.figures.chapter39
+import lab.network
+import lab.results
+import lab.statistics
+import lab.verdicts.chapter39
+from lab import sample_gradients, sharpness
+from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
 
 TINY = {
     "train_size": 1100,
@@ -37,13 +42,24 @@ SAMPLES = {  # the first at or above each multiple of 500; 1100 end an epoch
 }
 
 
+def use(monkeypatch, **functions):
+    """Put functions in place of those that every module of the experiment imports."""
+    for module in (chapter39, sample_gradients, sharpness):
+        for name, function in functions.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, function)
+
+
 @pytest.fixture
 def small(mnist, monkeypatch):
     """Give the example 100 test images and a narrow network."""
     train, test = mnist
     few = minidl.Dataset(test.x[:100], test.labels[:100])
-    monkeypatch.setattr(chapter39, "mnist", lambda n, backend: (minidl.Dataset(train.x[:n], train.labels[:n]), few))
-    monkeypatch.setattr(chapter39, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
+    use(
+        monkeypatch,
+        mnist=lambda n, backend: (minidl.Dataset(train.x[:n], train.labels[:n]), few),
+        network=lambda seed, backend: lab.network.network(seed, backend, width=8),
+    )
     monkeypatch.setattr(chapter39, "QUICK", TINY)
 
 
@@ -105,20 +121,22 @@ def one_by_one(model, data):
 def test_products_of_samples_gradients(deep):
     data = samples(7)
     singles = one_by_one(deep, data)
-    np.testing.assert_allclose(chapter39.sample_products(deep, *data), singles @ singles.T, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        sample_gradients.sample_products(deep, *data), singles @ singles.T, rtol=1e-12, atol=1e-15
+    )
     assert (singles[:, deep.params.size - 3 :] != 0).any()  # the last biases have their share
 
 
 def test_a_batch_gradient_is_the_mean_of_its_samples(deep):
     data = samples(7)
-    found = chapter39.batch_gradient(deep, *data).copy()
+    found = sample_gradients.batch_gradient(deep, *data).copy()
     np.testing.assert_allclose(found, one_by_one(deep, data).mean(axis=0), rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("batch_size", [6, 300])
 def test_lengths_and_angles_are_those_of_the_samples_gradients(deep, batch_size):
     data = samples(400)
-    found = chapter39.look_at_gradients(deep, data, batch_size, 3, np.random.default_rng(4))
+    found = sample_gradients.look_at_gradients(deep, data, batch_size, 3, np.random.default_rng(4))
     rng, singles = np.random.default_rng(4), one_by_one(deep, data)
     batches = [rng.permutation(400)[:batch_size] for _ in range(3)]
     np.testing.assert_allclose(
@@ -142,8 +160,7 @@ def eighty(monkeypatch):
     def network(seed, backend="numpy"):
         return tiny_network(minidl.Dense(5, 4), minidl.ReLU(), minidl.Dense(4, 3), dtype="float32", seed=seed)
 
-    monkeypatch.setattr(chapter39, "mnist", lambda n, backend: (data, data))
-    monkeypatch.setattr(chapter39, "network", network)
+    use(monkeypatch, mnist=lambda n, backend: (data, data), network=network)
     return data, network
 
 
@@ -151,7 +168,7 @@ def test_the_law_is_what_all_batches_together_show(eighty):
     data, network = eighty
     sizes = [1, 2, 79, 80]
     settings = SETTINGS | {"train_size": 80, "batches": 500, "law_sizes": sizes}
-    found = chapter39.check_law(settings, 3)
+    found = sample_gradients.check_law(settings, 3)
     model = network(0)
     minidl.fit(model, minidl.SGD(0.1), data, data, epochs=1, batch_size=64, seed=3)
     singles = one_by_one(model, data)
@@ -178,7 +195,7 @@ def test_the_way_is_that_of_fit(eighty):
     assert found["way"]["samples"] == [0, 64, 80]  # with batches of 32, 64 is the first at 40 or above
     assert found["way"]["distance"][0] == 0
     assert found["way"]["distance"][-1] == pytest.approx(distance, rel=1e-6)
-    looked = chapter39.look_at_gradients(model, data, 32, 2, following(5))
+    looked = sample_gradients.look_at_gradients(model, data, 32, 2, following(5))
     assert found["gradients"] == {"early": looked}
 
 
@@ -200,14 +217,14 @@ def test_the_seed_draws_the_order_and_not_the_weights(small):
 
 def test_on_another_backend_the_same_is_measured(mnist, monkeypatch):
     monkeypatch.setattr(minidl, "load_mnist", lambda: mnist)
-    monkeypatch.setattr(chapter39, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
+    use(monkeypatch, network=lambda seed, backend: lab.network.network(seed, backend, width=8))
     settings = SETTINGS | {"train_size": 300}
     with strict_backend():
         chapter39.mnist.cache_clear()
         for function, arguments in (
             (chapter39.travel, (64,)),
-            (chapter39.check_law, ()),
-            (chapter39.compare_minima, ()),
+            (sample_gradients.check_law, ()),
+            (sharpness.compare_minima, ()),
         ):
             one, other = (function(settings | {"backend": backend}, 0, *arguments) for backend in ("numpy", "cupy"))
             for run in (one, other):
@@ -228,7 +245,7 @@ def test_sharpness_is_the_highest_loss_in_the_box(radius, bottom):
         data = minidl.Dataset(directions.T[data.labels] / 8, data.labels)
         assert minidl.evaluate(model, data)[0] < 1e-5
     start = model.params.copy()
-    found = chapter39.sharpness(model, data, radius)
+    found = sharpness.sharpness(model, data, radius)
     np.testing.assert_array_equal(model.params, start)
     lowest, highest = minidl.evaluate(model, data)[0], 0.0
     for signs in product((-1, 1), repeat=len(start)):
@@ -246,28 +263,28 @@ def test_the_loss_as_in_training_knows_no_moving_averages():
     logits = np.maximum(normed, 0) @ model.layers[3].W
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = -np.log(p[np.arange(9), data.labels]).mean()
-    assert chapter39.loss_as_in_training(model, *data) == pytest.approx(expected)
+    assert sharpness.loss_as_in_training(model, *data) == pytest.approx(expected)
 
 
 def test_the_line_leads_from_the_small_batch_to_the_large_one(small):
-    found = chapter39.compare_minima(SETTINGS, 2)
+    found = sharpness.compare_minima(SETTINGS, 2)
     data, test = chapter39.mnist(300, "numpy")
     ends = {}
     for name, batch_size, epochs in (("small", 256, 1), ("large", 30, 2)):
-        model = chapter39.keskar_f1(2, "numpy", 8)
+        model = sharpness.keskar_f1(2, "numpy", 8)
         history = minidl.fit(model, minidl.Adam(0.001), data, test, epochs=epochs, batch_size=batch_size, seed=2)
         assert found[name]["history"]["test_accuracy"] == history.test_accuracy
         assert found[name]["sharpness"][0] > found[name]["sharpness"][1] > 0
         few = [(part.x[:50], part.labels[:50]) for part in (data, test)]
-        ends[name] = [chapter39.loss_as_in_training(model, *part) for part in few]
-    line = dict(zip(chapter39.LINE, found["line"], strict=True))
+        ends[name] = [sharpness.loss_as_in_training(model, *part) for part in few]
+    line = dict(zip(sharpness.LINE, found["line"], strict=True))
     assert line[0.0] == pytest.approx(ends["small"], rel=1e-6)
     assert line[1.0] == pytest.approx(ends["large"], rel=1e-6)
     assert (min(line), max(line)) == (-0.5, 1.5)
 
 
 def test_the_networks_are_those_that_the_settings_name():
-    model = chapter39.keskar_f1(0, "numpy", 512)
+    model = sharpness.keskar_f1(0, "numpy", 512)
     kinds = ["Dense", "BatchNorm", "ReLU"] * 5 + ["Dense", "LogSoftmax"]
     assert [type(layer).__name__ for layer in model.layers] == kinds
     assert [layer.out_features for layer in model.layers[::3]] == [512] * 5 + [10]
@@ -288,7 +305,7 @@ def made_up(seeds=3):
     """Return runs by name, one a seed, with which all claims hold; a number for each seed is an array."""
     nudge = 0.001 * np.arange(seeds)
     runs = {}
-    for size in chapter39.COLOURS:
+    for size in lab.verdicts.chapter39.SIZES:
         middle = LENGTH[size] + nudge
         norms = with_tail(middle[:, None], TAIL[size])
         apart = SPREAD[size] * np.arange(seeds)
@@ -316,9 +333,9 @@ def made_up(seeds=3):
 
 
 def results_of(tmp_path, runs, settings=chapter39.FULL):
-    results = experiment.Results(tmp_path / "chapter39.json", dict(settings), {})
+    results = lab.results.Results(tmp_path / "chapter39.json", dict(settings), {})
     for seed in range(len(runs["minima"]["small"]["test"])):
-        for size in chapter39.COLOURS:
+        for size in lab.verdicts.chapter39.SIZES:
             run = runs[f"batch {size}"]
             gradients = {
                 time: {key: values[seed].tolist() for key, values in run[time].items()} for time in ("early", "late")
@@ -336,7 +353,7 @@ def results_of(tmp_path, runs, settings=chapter39.FULL):
             }
             for name, end in runs["minima"].items()
         }
-        line = [[1 + way**2, 2 + way**2] for way in chapter39.LINE]
+        line = [[1 + way**2, 2 + way**2] for way in sharpness.LINE]
         results.add({"name": "minima", "seed": seed, **minima, "line": line})
     return results
 
@@ -455,7 +472,7 @@ def test_a_smaller_experiment_gives_no_verdict(tmp_path, change):
 
 def test_what_was_found_is_said(tmp_path):
     rows = chapter39.verdicts(results_of(tmp_path, made_up()))
-    measured = {row["id"]: row["measured"].replace(experiment.NBSP, " ") for row in rows}
+    measured = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in rows}
     assert measured["law"].startswith("measured minus predicted, in standard errors: B = 16: +0.0, B = 64: +0.0, ")
     assert "a batch's gradient over a sample's early 64: 0.386" in measured["G1"]
     assert "obtuse angles at 64: 60.00 ± 0.00 %, 60.00 ± 0.00 %" in measured["G1"]
@@ -470,7 +487,7 @@ def test_what_was_found_is_said(tmp_path):
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_figure_shows_what_was_measured(tmp_path, monkeypatch, seeds):
     figures = []
-    monkeypatch.setattr(chapter39, "save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(lab.figures.chapter39, "save_figure", lambda figure, path: figures.append(figure))
     chapter39.draw(results_of(tmp_path, made_up(seeds)), tmp_path / "chapter39.png")
     law, early, late, reductions, angles, epochs, updates, points, line = figures[0].axes
     assert ("3 seeds" in figures[0].get_suptitle()) == (seeds == 3)
@@ -484,5 +501,5 @@ def test_the_figure_shows_what_was_measured(tmp_path, monkeypatch, seeds):
     assert epochs.lines[0].get_xdata()[-1] == 5 * 4096 / 60_000
     assert updates.lines[2].get_xdata()[[0, -1]].tolist() == [4096 / 1024, 5 * 4096 / 1024]
     assert [len(drawn.get_ydata()) for drawn in points.lines] == [seeds] * 4
-    np.testing.assert_allclose(line.lines[1].get_ydata(), [2 + way**2 for way in chapter39.LINE])
+    np.testing.assert_allclose(line.lines[1].get_ydata(), [2 + way**2 for way in sharpness.LINE])
     plt.close(figures[0])

@@ -34,8 +34,9 @@ def test_ranks_train_as_one_process(case, ranks):
     assert done.stdout.count("done") == ranks  # their lines may run into each other
 
 
-def test_three_ranks_have_uneven_parts():
-    done = mpiexec(3, TESTS / "data_parallel_ranks.py", "equal")
+@pytest.mark.parametrize("case", ["equal", "dropout"])
+def test_three_ranks_have_uneven_parts(case):
+    done = mpiexec(3, TESTS / "data_parallel_ranks.py", case)
     assert done.returncode == 0, done.stderr
 
 

@@ -82,11 +82,11 @@ def test_the_page_on_speed_is_what_the_benchmark_says():
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_the_verdicts_of_committed_results_are_those_of_the_scripts(path):
     sys.path.insert(0, str(ROOT / "examples"))
-    import experiment
+    import lab.results
 
     script = importlib.import_module(path.stem.removesuffix("_gpu"))
     data = json.loads(path.read_text(encoding="utf-8"))
-    results = experiment.Results.__new__(experiment.Results)
+    results = lab.results.Results.__new__(lab.results.Results)
     results.data = data
     assert script.verdicts(results) == data["claims"]
     assert not any("quick" in row["measured"] for row in data["claims"])

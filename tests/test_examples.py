@@ -20,7 +20,13 @@ EXAMPLES = ROOT / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import chapter37  # noqa: E402
-import experiment  # noqa: E402
+import lab.claims  # noqa: E402
+import lab.command_line  # noqa: E402
+import lab.conduct  # noqa: E402
+import lab.environment  # noqa: E402
+import lab.results  # noqa: E402
+import lab.runs  # noqa: E402
+import lab.statistics  # noqa: E402
 
 SCRIPTS = ("chapter37", "chapter38", "chapter39", "learning_rate", "fine_tuning", "overfitting", "optimizers")
 TINY = ["--epochs", "2", "--train-size", "300", "--backend", "numpy"]
@@ -68,7 +74,7 @@ def test_results_have_the_documented_shape(finished):
     ]
     for run in results["runs"]:
         assert list(run) == ["name", "seed", "batch_size", "blas_threads", "seconds", "history"]
-        assert run["blas_threads"] == experiment.blas_threads()
+        assert run["blas_threads"] == lab.environment.blas_threads()
         assert set(run["history"]) == set(minidl.History().to_dict())
         assert all(len(values) == 2 for values in run["history"].values())
     assert [claim["id"] for claim in results["claims"]] == [f"A{number}" for number in range(1, 9)]
@@ -125,12 +131,13 @@ def wait_a_minute(settings, seed):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 def test_workers_end_with_a_killed_parent(tmp_path):
     code = f"""
-import experiment, test_examples
-runs = [experiment.Run("wait", seed, test_examples.wait_a_minute, {{}}) for seed in (0, 1)]
+import pathlib, test_examples
+from lab import conduct, results, runs
+runs = [runs.Run("wait", seed, test_examples.wait_a_minute, {{}}) for seed in (0, 1)]
 if __name__ == "__main__":
-    path = experiment.Path({str(tmp_path / "wait.json")!r})
-    results = experiment.Results(path, {{"folder": {str(tmp_path)!r}}}, {{}})
-    experiment.conduct(results, runs, print, print, jobs=2)
+    path = pathlib.Path({str(tmp_path / "wait.json")!r})
+    results = results.Results(path, {{"folder": {str(tmp_path)!r}}}, {{}})
+    conduct.conduct(results, runs, print, print, jobs=2)
 """
     (tmp_path / "script.py").write_text(code)
     path = os.pathsep.join(map(str, (EXAMPLES, Path(__file__).parent, ROOT)))
@@ -166,11 +173,11 @@ def double(settings, seed, number):
 
 
 def test_any_executor_carries_out_the_runs(tmp_path):
-    results = experiment.Results(tmp_path / "any.json", {}, {})
-    runs = [experiment.Run("run", seed, double, {"number": seed}) for seed in range(3)]
-    drawn, row = [], experiment.claim("A1", "two is twice one", "it is", held=True)
+    results = lab.results.Results(tmp_path / "any.json", {}, {})
+    runs = [lab.runs.Run("run", seed, double, {"number": seed}) for seed in range(3)]
+    drawn, row = [], lab.claims.claim("A1", "two is twice one", "it is", held=True)
     with ThreadPoolExecutor(2) as executor:
-        experiment.conduct(results, runs, lambda results: [row], lambda results, path: drawn.append(path), 1, executor)
+        lab.conduct.conduct(results, runs, lambda results: [row], lambda results, path: drawn.append(path), 1, executor)
     assert drawn == [tmp_path / "any.png"]
     assert results.values("run", "double").tolist() == [0, 2, 4]
 
@@ -191,7 +198,7 @@ def test_results_of_other_settings_are_kept(tmp_path, call):
 
 
 def test_two_calls_at_once_lose_nothing(tmp_path):
-    one, other = (experiment.Results(tmp_path / "chapter37.json", {}, {}) for _ in range(2))
+    one, other = (lab.results.Results(tmp_path / "chapter37.json", {}, {}) for _ in range(2))
     for results, seed in ((one, 1), (other, 0)):
         results.add({"name": "run", "seed": seed})
         results.save([])
@@ -218,12 +225,12 @@ RUN = {"name": "batch 300", "seed": 0, "history": minidl.History().to_dict()}
 )
 def test_results_that_make_no_sense_are_kept_and_not_used(tmp_path, change):
     path = tmp_path / "chapter37.json"
-    results = experiment.Results(path, {}, {})
+    results = lab.results.Results(path, {}, {})
     results.add({"name": "run", "seed": 0})
     results.save([])
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     spoiled = path.read_text()
-    assert experiment.Results(path, {}, {}).runs == []
+    assert lab.results.Results(path, {}, {}).runs == []
     assert (tmp_path / "chapter37.1.json").read_text() == spoiled
 
 
@@ -280,7 +287,7 @@ def test_divergence_is_a_result(tmp_path, call):
 def results_with(tmp_path, accuracies, lr=0.01, epochs=30):
     """Return results in which batch size B ends with the given train and test accuracies, one pair a seed."""
     settings = {"lr": lr, "epochs": epochs, "train_size": 60_000}
-    results = experiment.Results(tmp_path / "chapter37.json", settings, {})
+    results = lab.results.Results(tmp_path / "chapter37.json", settings, {})
     for size, pairs in accuracies.items():
         for seed, (train, test) in enumerate(pairs):
             history = minidl.History()
@@ -332,7 +339,7 @@ def test_claims_are_judged_by_the_mean_over_seeds(tmp_path):
     results = results_with(tmp_path, AS_CLAIMED | {1024: [(0.96, 0.94), (0.96, 0.97)]})
     row = next(row for row in chapter37.verdicts(results) if row["id"] == "A5")
     assert row["verdict"] == "reproduced"
-    assert row["measured"].replace(experiment.NBSP, " ") == "test 95.50 ± 2.12 %"
+    assert row["measured"].replace(lab.statistics.NBSP, " ") == "test 95.50 ± 2.12 %"
 
 
 @pytest.mark.parametrize(("change", "missing"), [({"lr": 0.1}, 8), ({"epochs": 29}, 8)])
@@ -348,7 +355,7 @@ def test_claims_whose_runs_are_missing_are_not_tested(tmp_path):
 
 
 def test_every_claim_of_the_sources_is_in_one_table():
-    tables = [importlib.import_module(name).CLAIMS for name in SCRIPTS]
+    tables = [importlib.import_module(f"lab.verdicts.{name}").CLAIMS for name in SCRIPTS]
     listed = [identity for table in tables for identity in table]
     lengths = {"A": 8, "B": 7, "C": 9, "D": 5, "E": 6, "G": 4}
     assert [
@@ -360,23 +367,23 @@ def test_every_claim_of_the_sources_is_in_one_table():
 
 
 def test_every_script_is_listed():
-    others = {"experiment", "benchmark", "contestants", "data_parallel"}
+    others = {"benchmark", "data_parallel"}
     scripts = {path.stem for path in EXAMPLES.glob("*.py")} - others
     assert scripts == set(SCRIPTS)
 
 
 def test_differences_are_judged_in_pairs():
     one = np.array([1.0, 2.0, 3.0])
-    assert experiment.exceeds(one + 0.1, one)
-    assert not experiment.exceeds(one, one)
-    assert not experiment.exceeds(one + np.array([0.1, 0.0, -0.05]), one)
-    assert not experiment.exceeds(one, one + 0.1)
-    assert experiment.exceeds(one[:1] + 0.1, one[:1])
-    assert not experiment.exceeds(np.array([np.nan, 9.0]), np.array([1.0, 1.0]))
+    assert lab.statistics.exceeds(one + 0.1, one)
+    assert not lab.statistics.exceeds(one, one)
+    assert not lab.statistics.exceeds(one + np.array([0.1, 0.0, -0.05]), one)
+    assert not lab.statistics.exceeds(one, one + 0.1)
+    assert lab.statistics.exceeds(one[:1] + 0.1, one[:1])
+    assert not lab.statistics.exceeds(np.array([np.nan, 9.0]), np.array([1.0, 1.0]))
 
 
 def test_a_curve_has_no_number_after_divergence(tmp_path):
-    results = experiment.Results(tmp_path / "any.json", {}, {})
+    results = lab.results.Results(tmp_path / "any.json", {}, {})
     for seed, (loss, diverged) in enumerate([([3, 2], {"diverged": "in epoch 3"}), ([], {"diverged": "in epoch 1"})]):
         results.add({"name": "lost", "seed": seed, "history": {"loss": loss}} | diverged)
     np.testing.assert_array_equal(results.curves("lost", "loss"), [[3, 2, np.nan], [np.nan] * 3])
@@ -386,8 +393,8 @@ def test_a_curve_has_no_number_after_divergence(tmp_path):
 
 
 def test_percent():
-    assert experiment.percent(np.array([0.98])) == "98.00\N{NO-BREAK SPACE}%"
-    assert experiment.percent(np.array([0.97, 0.99])).replace(experiment.NBSP, " ") == "98.00 ± 1.41 %"
+    assert lab.statistics.percent(np.array([0.98])) == "98.00\N{NO-BREAK SPACE}%"
+    assert lab.statistics.percent(np.array([0.97, 0.99])).replace(lab.statistics.NBSP, " ") == "98.00 ± 1.41 %"
 
 
 @pytest.mark.parametrize(
@@ -404,7 +411,7 @@ def test_scripts_start_again_with_newer_kernels_unless_somebody_chose(monkeypatc
     monkeypatch.setenv("OPENBLAS_CORETYPE", variable or "")
     if variable is None:
         monkeypatch.delenv("OPENBLAS_CORETYPE")
-    experiment.restart_with_newer_kernels()
+    lab.command_line.restart_with_newer_kernels()
     line = [sys.executable, "-X", "dev", "chapter37.py", "--quick"]
     assert started == ([(sys.executable, line, "SkylakeX")] if restarts else [])
     assert capsys.readouterr().out.count("\n") == len(started)

@@ -11,8 +11,12 @@ import minidl
 
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
-import experiment
 import fine_tuning
+import lab.claims
+import lab.results
+import lab.statistics
+from lab import transfer
+from lab.figures.fine_tuning import RIVALS
 
 TINY = {"labels": [20, 100], "pretrain_size": 300, "pretrain_epochs": 1, "images": 100, "cycles": 2}
 SETTINGS = TINY | {
@@ -36,12 +40,12 @@ def few_images(mnist, monkeypatch):
     """Let the example see few images only, with a small network, and forget what it pretrains on them."""
     train, test = mnist
     small = minidl.Dataset(train.x[:2000], train.labels[:2000]), minidl.Dataset(test.x[:200], test.labels[:200])
-    monkeypatch.setattr(fine_tuning, "mnist", lambda _size=None: small)
-    monkeypatch.setattr(fine_tuning, "classifier", small_classifier)
+    monkeypatch.setattr(transfer, "mnist", lambda _size=None: small)
+    monkeypatch.setattr(transfer, "classifier", small_classifier)
     monkeypatch.setattr(fine_tuning, "QUICK", TINY)
-    fine_tuning.pretrained_network.cache_clear()
+    transfer.pretrained_network.cache_clear()
     yield small
-    fine_tuning.pretrained_network.cache_clear()
+    transfer.pretrained_network.cache_clear()
 
 
 def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
@@ -51,7 +55,7 @@ def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
     file, figure = tmp_path / "fine_tuning.json", tmp_path / "fine_tuning.png"
     first = file.read_bytes()
     results = json.loads(first)
-    rivals = {20: list(fine_tuning.RIVALS), 100: [*fine_tuning.RIVALS, "factor 2.6", "factor 10"]}
+    rivals = {20: list(RIVALS), 100: [*RIVALS, "factor 2.6", "factor 10"]}
     expected = {(f"{rival}, {labels} labels", 3) for labels in rivals for rival in rivals[labels]}
     assert {(run["name"], run["seed"]) for run in results["runs"]} == expected
     assert len(results["runs"]) == len(expected)
@@ -69,7 +73,7 @@ def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
             assert [step[:2] for step in run["steps"]] == [f"{line} " for line in range(1, 9)]
             assert len(run["rates"]) == 2
     assert [row["id"] for row in results["claims"]] == list(fine_tuning.CLAIMS)
-    assert {row["verdict"] for row in results["claims"]} == {experiment.NOT_TESTED}
+    assert {row["verdict"] for row in results["claims"]} == {lab.claims.NOT_TESTED}
     assert "The recipe with 100 labels, seed 3, line by line:\n1 augmentation" in printed
     assert figure.read_bytes().startswith(b"\x89PNG")
 
@@ -98,16 +102,16 @@ def test_a_run_is_the_same_whatever_went_before(few_images):
         return record
 
     alone = record()
-    fine_tuning.pretrained_network.cache_clear()
+    transfer.pretrained_network.cache_clear()
     fine_tuning.at_once(SETTINGS, 1, 20, 3.0, pretrained=True)  # on a copy of the same pretrained network
     assert record() == alone
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_rivals_start_alike_but_for_the_trunk(few_images, pretrained):
-    way = fine_tuning.Transfer(SETTINGS, 0, 20, pretrained)
-    source = fine_tuning.pretrained_network(0, 300, 1, 0.001, "numpy")
-    fresh = fine_tuning.classifier("numpy", np.random.default_rng([0, 0]))
+    way = transfer.Transfer(SETTINGS, 0, 20, pretrained)
+    source = transfer.pretrained_network(0, 300, 1, 0.001, "numpy")
+    fresh = transfer.classifier("numpy", np.random.default_rng([0, 0]))
     assert np.array_equal(way.model[:4].params, (source if pretrained else fresh)[:4].params)
     assert np.array_equal(way.model[4:].params, fresh[4:].params)
     way.lower_rates(3.0)
@@ -125,15 +129,15 @@ def test_where_nothing_is_suggested_adams_default_is_taken(few_images, monkeypat
 
 
 def test_the_network_is_the_one_that_the_settings_name():
-    model = fine_tuning.classifier("numpy", np.random.default_rng(0))
+    model = transfer.classifier("numpy", np.random.default_rng(0))
     assert [layer.out_features for layer in model.layers[::2]] == [256, 256, 5]
     assert [layer.name for layer in model.layers[::2]] == ["dense0", "dense2", "dense4"]
 
 
 def test_images_are_drawn_fairly(few_images):
-    few, validation, test = fine_tuning.few_labels(SETTINGS, 0, 20)
-    more, more_validation, _ = fine_tuning.few_labels(SETTINGS, 0, 100)
-    other, _, _ = fine_tuning.few_labels(SETTINGS, 1, 20)
+    few, validation, test = transfer.few_labels(SETTINGS, 0, 20)
+    more, more_validation, _ = transfer.few_labels(SETTINGS, 0, 100)
+    other, _, _ = transfer.few_labels(SETTINGS, 1, 20)
 
     def images(data):
         return {row.tobytes() for row in data.x}
@@ -151,7 +155,7 @@ def test_images_are_drawn_fairly(few_images):
 
 
 def test_divergence_is_a_result(few_images, monkeypatch, tmp_path):
-    monkeypatch.setattr(fine_tuning.Transfer, "find_rate", lambda way, *_: way.rates.append(1e30) or 1e30)
+    monkeypatch.setattr(transfer.Transfer, "find_rate", lambda way, *_: way.rates.append(1e30) or 1e30)
     for record in (
         fine_tuning.in_stages(SETTINGS, 0, 20, 3.0),
         fine_tuning.at_once(SETTINGS, 0, 20, 1.0, pretrained=False),
@@ -176,7 +180,7 @@ AS_CLAIMED = {
 def results_with(tmp_path, accuracies, trunk=("a", "a", "b"), **settings):
     """Return results in which the rivals end with these accuracies, one a seed, whatever the number of labels."""
     settings = SETTINGS | {"first_epochs": 2} | fine_tuning.FULL | settings
-    results = experiment.Results(tmp_path / "fine_tuning.json", settings, {})
+    results = lab.results.Results(tmp_path / "fine_tuning.json", settings, {})
     for labels in settings["labels"]:
         for rival, values in accuracies.items():
             for seed, value in enumerate(values):
@@ -198,7 +202,7 @@ def verdicts(results):
 def test_all_claims_can_be_reproduced(tmp_path):
     found = verdicts(results_with(tmp_path, AS_CLAIMED))
     assert list(found) == list(fine_tuning.CLAIMS)
-    assert set(found.values()) == {experiment.REPRODUCED}
+    assert set(found.values()) == {lab.claims.REPRODUCED}
 
 
 @pytest.mark.parametrize(
@@ -215,25 +219,25 @@ def test_all_claims_can_be_reproduced(tmp_path):
 )
 def test_claims_can_fail(tmp_path, failing, change):
     found = verdicts(results_with(tmp_path, AS_CLAIMED | change))
-    assert {identity for identity, verdict in found.items() if verdict == experiment.NOT_REPRODUCED} == failing
-    assert list(found.values()).count(experiment.REPRODUCED) == len(found) - len(failing)
+    assert {identity for identity, verdict in found.items() if verdict == lab.claims.NOT_REPRODUCED} == failing
+    assert list(found.values()).count(lab.claims.REPRODUCED) == len(found) - len(failing)
 
 
 @pytest.mark.parametrize("trunk", [("a", "c", "b"), ("a", "a", "a")])
 def test_freezing_that_does_not_work_is_noticed(tmp_path, trunk):
     found = verdicts(results_with(tmp_path, AS_CLAIMED, trunk=trunk))
-    assert [identity for identity in found if found[identity] == experiment.NOT_REPRODUCED] == ["C8"]
+    assert [identity for identity in found if found[identity] == lab.claims.NOT_REPRODUCED] == ["C8"]
 
 
 @pytest.mark.parametrize("change", [{"labels": [20, 100]}, {"pretrain_epochs": 4}, {"cycles": 3}])
 def test_a_smaller_experiment_gives_no_verdict(tmp_path, change):
     found = verdicts(results_with(tmp_path, AS_CLAIMED, **change))
-    assert set(found.values()) == {experiment.NOT_TESTED}
+    assert set(found.values()) == {lab.claims.NOT_TESTED}
 
 
 def test_what_was_found_is_said_in_words(tmp_path):
     results = results_with(tmp_path, AS_CLAIMED | {"one rate": [0.97] * 3, "from scratch": [0.95, 0.96, 0.95]})
-    said = {row["id"]: row["measured"].replace(experiment.NBSP, " ") for row in fine_tuning.verdicts(results)}
+    said = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in fine_tuning.verdicts(results)}
     assert "recipe (95.33 ± 0.58 %) is worse than one rate (97.00 ± 0.00 %)" in said["C7"]
     assert "with 2,500 labels the difference is -1.67 ± 0.58 points" in said["C7"]
     assert "is not clearly better or worse than from scratch" in said["C9"]

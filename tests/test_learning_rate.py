@@ -11,7 +11,10 @@ import minidl
 
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
-import experiment
+import lab.crossings
+import lab.figures.learning_rate
+import lab.network
+import lab.results
 import learning_rate
 
 TINY = {"train_size": 640, "test_size": 100, "epochs": 15, "every": 5, "target": 0.5, "range_updates": 40}
@@ -23,7 +26,7 @@ ENTRIES = 60
 def small(mnist, monkeypatch):
     """Make the network narrow and the experiment small."""
     monkeypatch.setattr(minidl, "load_mnist", lambda: mnist)
-    monkeypatch.setattr(learning_rate, "network", lambda seed, backend: experiment.network(seed, backend, width=8))
+    monkeypatch.setattr(learning_rate, "network", lambda seed, backend: lab.network.network(seed, backend, width=8))
     monkeypatch.setattr(learning_rate, "QUICK", TINY)
 
 
@@ -57,11 +60,18 @@ def test_a_small_run_has_the_documented_shape_and_is_kept(tmp_path, small, monke
     assert (tmp_path / "learning_rate.json").read_bytes() == first
 
 
+def test_a_range_test_without_a_suggestion_is_a_result(small, monkeypatch):
+    monkeypatch.setattr(minidl.RangeTest, "suggestions", lambda _: {})
+    measured = learning_rate.range_test(learning_rate.SETTINGS | TINY | {"backend": "numpy"}, 0)
+    assert list(measured) == ["range", "suggestions", "no_suggestion"]
+    assert measured["suggestions"] == {"steepest": None, "valley": None, "minimum/10": None}
+
+
 def test_a_training_is_that_of_fit(small):
     settings = learning_rate.SETTINGS | TINY | {"backend": "numpy", "epochs": 5}
     found = learning_rate.follow(settings, 3, "triangular")["history"]
     train, test = learning_rate.images(settings)
-    model, schedule = experiment.network(3, width=8), minidl.triangular(0.01, 0.04, 2.5)
+    model, schedule = lab.network.network(3, width=8), minidl.triangular(0.01, 0.04, 2.5)
     history = minidl.fit(model, minidl.SGD(), train, test, epochs=5, batch_size=64, lr=schedule, seed=3)
     assert found["test_accuracy"][1::2] == history.test_accuracy
     assert found["lr"][::2] == history.lr
@@ -74,14 +84,31 @@ def test_divergence_is_a_result(small, policy, entries):
     assert ("diverged" in measured) == (entries == 0)
 
 
+def test_divergence_is_reported_for_the_update_whose_loss_it_is(small):
+    settings = learning_rate.SETTINGS | TINY | {"backend": "numpy"}
+    train, _ = learning_rate.images(settings)
+    model, optimizer, loss, losses = lab.network.network(0, width=8), minidl.SGD(1e4), minidl.NLLLoss(), []
+    with np.errstate(all="ignore"):
+        for x, labels in minidl.minibatches(train, 64, np.random.default_rng(0)):
+            losses.append(float(loss.forward(model.forward(x, training=True), labels)))
+            if not np.isfinite(losses[-1]):
+                break
+            model.backward(loss.backward())
+            optimizer.step(model.params, model.grads)
+    assert np.isfinite(losses[:-1]).all()
+    assert 2 < len(losses) < 10
+    measured = learning_rate.follow(settings, 0, 1e4)
+    assert measured["diverged"] == f"the loss became infinite or NaN in update {len(losses)}"
+
+
 @pytest.mark.parametrize("landscape", ["saddle", "plateau"])
 def test_gradients_of_the_landscapes(landscape):
     w, step = np.array([0.7, -0.4]), 1e-6
     numeric = [
-        (learning_rate.height(landscape, *(w + d)) - learning_rate.height(landscape, *(w - d))) / (2 * step)
+        (lab.crossings.height(landscape, *(w + d)) - lab.crossings.height(landscape, *(w - d))) / (2 * step)
         for d in step * np.eye(2)
     ]
-    np.testing.assert_allclose(learning_rate.gradient(landscape, w), numeric, rtol=1e-6)
+    np.testing.assert_allclose(lab.crossings.gradient(landscape, w), numeric, rtol=1e-6)
 
 
 def test_steps_that_never_suffice_end():
@@ -133,7 +160,7 @@ def with_accuracy(accuracy):
 
 
 def results_of(tmp_path, runs, settings=learning_rate.SETTINGS | learning_rate.FULL, seeds=SEEDS):
-    results = experiment.Results(tmp_path / "learning_rate.json", settings | {"backend": "numpy"}, {})
+    results = lab.results.Results(tmp_path / "learning_rate.json", settings | {"backend": "numpy"}, {})
     for name, measured in runs.items():
         for seed in seeds:
             record = {"name": name, "seed": seed} | measured
@@ -223,7 +250,7 @@ def test_seeds_that_some_runs_lack_are_left_out(tmp_path):
 @pytest.fixture
 def coarse(monkeypatch):
     """Save figures with few points."""
-    monkeypatch.setattr(learning_rate, "save_figure", lambda figure, path: figure.savefig(path, dpi=20))
+    monkeypatch.setattr(lab.figures.learning_rate, "save_figure", lambda figure, path: figure.savefig(path, dpi=20))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ import minidl
 EXAMPLES = Path(minidl.__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-import experiment  # noqa: E402
+import lab.claims  # noqa: E402
+import lab.landscapes  # noqa: E402
+import lab.results  # noqa: E402
 
 spec = importlib.util.spec_from_file_location("optimizers_example", EXAMPLES / "optimizers.py")
 example = importlib.util.module_from_spec(spec)
@@ -67,10 +69,10 @@ def test_a_call_leaves_results_and_figures_and_a_second_one_changes_nothing(few,
             assert len(run["trials"]) == (9 if run["experiment"] == "logistic" else 9 + 3)
             assert len(run["history"]["epoch"]) == 2 or "diverged" in run
     walks = next(run for run in results["runs"] if run["name"] == "landscapes")["walks"]
-    assert set(walks) == set(example.LANDSCAPES)
+    assert set(walks) == set(lab.landscapes.LANDSCAPES)
     assert all(set(walk) == set(example.OPTIMIZERS) for walk in walks.values())
     assert [row["id"] for row in results["claims"]] == list(example.CLAIMS)
-    assert {row["verdict"] for row in results["claims"]} == {experiment.NOT_TESTED}
+    assert {row["verdict"] for row in results["claims"]} == {lab.claims.NOT_TESTED}
     for figure in ("optimizers.png", "optimizers_trajectories.png"):
         assert (tmp_path / figure).read_bytes().startswith(b"\x89PNG")
 
@@ -109,7 +111,7 @@ def test_the_rate_of_logistic_regression_falls_with_the_root_of_the_updates(few)
 
 def test_walks_go_down_the_gradient():
     starts = np.array([[-3.0, 1.0], [-0.7, 2.0]])
-    path = example.walk(example.LANDSCAPES["ravine"], minidl.SGD(0.01), starts, 2)
+    path = lab.landscapes.walk(lab.landscapes.LANDSCAPES["ravine"], minidl.SGD(0.01), starts, 2)
     c, s = np.sqrt(3) / 2, 0.5
     turn = np.array([[c, s], [-s, c]])
     hessian = turn.T @ np.diag([1.0, 100.0]) @ turn
@@ -120,18 +122,18 @@ def test_walks_go_down_the_gradient():
 
 
 def test_a_walk_has_arrived_when_it_stays():
-    plane = example.Landscape("", lambda x, y: x + 0 * y, (0, 0), 0.0, (0, 1, 0, 1))
+    plane = lab.landscapes.Landscape("", lambda x, y: x + 0 * y, (0, 0), 0.0, (0, 1, 0, 1))
     x = np.array(
         [[5, 0, 0, 0], [5, 0, 1, 0], [5, 0, 0, 1], [0, 0, 0, 0], [5, np.inf, np.nan, np.nan], [5, np.nan, 0, 0]]
     )
     path = np.stack([x, 0 * np.ones_like(x)], axis=1).transpose(2, 1, 0)
-    assert example.arrivals(plane, path).tolist() == [1, 3, np.inf, 0, np.inf, 2]
+    assert lab.landscapes.arrivals(plane, path).tolist() == [1, 3, np.inf, 0, np.inf, 2]
 
 
 def test_what_formulas_do_is_as_the_text_says(few):
     results = made_up(formulas=example.measure_formulas(SETTINGS, 0))
     found = verdicts(results)
-    assert {found[key] for key in ("E1", "E2", "E3", "E4", "E5")} == {experiment.REPRODUCED}
+    assert {found[key] for key in ("E1", "E2", "E3", "E4", "E5")} == {lab.claims.REPRODUCED}
 
 
 @pytest.mark.parametrize(
@@ -148,13 +150,13 @@ def test_wrong_formulas_are_found_out(few, monkeypatch, kind, update, failing):
     monkeypatch.setattr(minidl.Adam, "form", "classical", raising=False)
     monkeypatch.setattr(kind, "update", update)
     found = verdicts(made_up(formulas=example.measure_formulas(SETTINGS, 0)))
-    assert {key for key, verdict in found.items() if verdict == experiment.NOT_REPRODUCED} == failing
+    assert {key for key, verdict in found.items() if verdict == lab.claims.NOT_REPRODUCED} == failing
 
 
 def test_a_wrong_gradient_is_found_out(few, monkeypatch):
     true = minidl.ReLU.backward
     monkeypatch.setattr(minidl.ReLU, "backward", lambda self, dy: 1.0001 * true(self, dy))
-    assert verdicts(made_up(formulas=example.measure_formulas(SETTINGS, 0)))["E1"] == experiment.NOT_REPRODUCED
+    assert verdicts(made_up(formulas=example.measure_formulas(SETTINGS, 0)))["E1"] == lab.claims.NOT_REPRODUCED
 
 
 LOSSES = {  # at the end
@@ -185,7 +187,7 @@ def made_up(losses=None, steps=None, shares=(0.6, 0.5), formulas=None, settings=
     ``losses`` has histories in place of a fall from 1 to ``LOSSES``, by experiment and optimiser.
     """
     settings = copy.deepcopy(example.FULL) | (settings or {})
-    results = object.__new__(experiment.Results)
+    results = object.__new__(lab.results.Results)
     results.data = {"settings": settings, "runs": []}
     runs = results.data["runs"]
     runs.append({"name": "formulas", "seed": 0, **(FORMULAS | (formulas or {}))})
@@ -223,7 +225,7 @@ def to(end, epochs=6):
 
 
 def test_all_claims_can_be_reproduced():
-    assert set(verdicts(made_up()).values()) == {experiment.REPRODUCED}
+    assert set(verdicts(made_up()).values()) == {lab.claims.REPRODUCED}
 
 
 @pytest.mark.parametrize(
@@ -260,11 +262,11 @@ def test_all_claims_can_be_reproduced():
 )
 def test_each_claim_can_fail(failing, change):
     found = verdicts(made_up(**change))
-    assert {key for key, verdict in found.items() if verdict == experiment.NOT_REPRODUCED} == failing
+    assert {key for key, verdict in found.items() if verdict == lab.claims.NOT_REPRODUCED} == failing
 
 
 def test_what_never_arrives_loses_to_what_does():
-    assert verdicts(made_up(steps={"ravine": (98, None)}))["E6"] == experiment.REPRODUCED
+    assert verdicts(made_up(steps={"ravine": (98, None)}))["E6"] == lab.claims.REPRODUCED
     row = {row["id"]: row for row in example.verdicts(made_up(steps={"ravine": (98, None)}))}["E6"]
     assert "ravine 98 and never" in row["measured"]
 
@@ -272,7 +274,7 @@ def test_what_never_arrives_loses_to_what_does():
 @pytest.mark.parametrize("settings", [{"units": 999}, {"steps": 1000}, {"hidden": TINY["hidden"]}])
 def test_a_smaller_experiment_gives_no_verdict(settings):
     assert set(verdicts(made_up(settings=settings, losses={("hidden", n): to(0.2, 2) for n in LOSSES})).values()) == {
-        experiment.NOT_TESTED
+        lab.claims.NOT_TESTED
     }
 
 

@@ -12,11 +12,13 @@ import minidl
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import overfitting
-from experiment import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Results
+from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+from lab.results import Results
+from lab.verdicts import overfitting as rules
 
 SMALL = {"epochs": 2, "train_size": 160, "validation_size": 20, "patience": 1}
-NAMES = [overfitting.called("plain", *key) for key in overfitting.PLAIN] + [
-    overfitting.called(variant, size) for variant in overfitting.VARIANTS if variant != "plain" for size in (10, 32)
+NAMES = [rules.called("plain", *key) for key in rules.PLAIN] + [
+    rules.called(variant, size) for variant in overfitting.VARIANTS if variant != "plain" for size in (10, 32)
 ]
 
 
@@ -217,7 +219,7 @@ def test_seeds_that_not_all_runs_have_are_left_out(tmp_path):
     results = results_with(tmp_path, {"plain, batch 10": {"test_accuracy": [0.95, 0.95, 0.95, 0.95, 0.0]}})
     results.runs.remove(next(run for run in results.called("both, batch 32") if run["seed"] == 4))
     assert set(verdicts(results).values()) == {REPRODUCED}
-    assert len(overfitting.after(results, "plain, batch 10", "test_accuracy")) == 4
+    assert len(rules.after(results, "plain, batch 10", "test_accuracy")) == 4
 
 
 def test_measured_text_says_what_was_found(tmp_path):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from test_examples import EXAMPLES, TINY, experiment, until, without_seconds
+from test_examples import EXAMPLES, TINY, until, without_seconds
+
+import lab.claims
+import lab.command_line
+import lab.conduct
+import lab.results
+import lab.runs
+import lab.workers
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="kills a process with a signal")
 GRID = [*TINY, "--batch-sizes", "30", "100", "300", "--seeds", "0", "1"]
@@ -38,11 +46,11 @@ def conducted(tmp_path, capsys):
     """Return a function that carries out three runs with two workers, and returns how often each was begun."""
 
     def conduct(deaths):
-        results = experiment.Results(tmp_path / "mortal.json", {"folder": str(tmp_path), "deaths": deaths}, {})
-        row = experiment.claim("A1", "two is twice one", "it is", held=True)
-        runs = [experiment.Run("run", seed, mortal, {}) for seed in range(3)]
+        results = lab.results.Results(tmp_path / "mortal.json", {"folder": str(tmp_path), "deaths": deaths}, {})
+        row = lab.claims.claim("A1", "two is twice one", "it is", held=True)
+        runs = [lab.runs.Run("run", seed, mortal, {}) for seed in range(3)]
         try:
-            experiment.conduct(results, runs, lambda results: [row], lambda results, path: None, jobs=2)
+            lab.conduct.conduct(results, runs, lambda results: [row], lambda results, path: None, jobs=2)
         finally:
             conduct.saved = [run["seed"] for run in json.loads(results.path.read_text())["runs"]]
         return [begun(tmp_path / f"seed {seed}") for seed in range(3)]
@@ -58,15 +66,15 @@ def test_a_death_costs_one_run_which_is_tried_again(conducted):
 
 @POSIX
 def test_a_run_that_always_ends_its_worker_is_given_up_after_the_others(conducted, tmp_path):
-    with pytest.raises(experiment.WorkersError, match=r"Given up, since 3 workers died in it: run, seed 0$"):
+    with pytest.raises(lab.workers.WorkersError, match=r"Given up, since 3 workers died in it: run, seed 0$"):
         conducted({0: 9})
     assert conducted.saved == [1, 2]
     assert [begun(tmp_path / f"seed {seed}") for seed in range(3)] == [3, 1, 1]
 
 
-def chapter37(*options, env=ONE_THREAD):
+def chapter37(*options, env=ONE_THREAD, examples=EXAMPLES):
     """Start the example, and return its process."""
-    line = [sys.executable, EXAMPLES / "chapter37.py", *GRID, *map(str, options)]
+    line = [sys.executable, examples / "chapter37.py", *GRID, *map(str, options)]
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env)
 
 
@@ -94,6 +102,21 @@ def cluster(tmp_path_factory):
         until(lambda: file.exists() and file.read_text().endswith("}"))
         address = json.loads(file.read_text())["address"]
         yield address, lambda threads: begin("worker", address, "--nthreads", threads, "--no-nanny")
+
+
+def test_dask_workers_run_the_lab_of_each_call_and_not_of_an_earlier_one(cluster, tmp_path):
+    address, worker = cluster
+    process = worker(1)
+    edited = Path(shutil.copytree(EXAMPLES, tmp_path / "examples"))
+    source = edited / "lab" / "environment.py"
+    source.write_text(source.read_text().replace("minidl.__version__", "'edited'"))
+    for number, examples in enumerate([EXAMPLES, edited]):
+        call = chapter37("--out", tmp_path / str(number), "--dask", address, examples=examples)
+        _, errors = call.communicate()
+        assert call.returncode == 0, errors
+    assert json.loads((tmp_path / "1" / "chapter37.json").read_text())["environment"]["minidl"] == "edited"
+    process.kill()
+    process.wait()
 
 
 def test_a_dask_cluster_gives_the_same_bits_though_a_worker_is_killed(cluster, tmp_path):
@@ -132,12 +155,12 @@ def test_no_scheduler(tmp_path):
 
 def test_dask_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    results = experiment.Results(tmp_path / "any.json", {}, {})
-    with pytest.raises(experiment.WorkersError, match=r"needs the package distributed; install '\.\[distributed\]'"):
-        experiment.conduct(results, [experiment.Run("run", 0, mortal, {})], print, print, "tcp://127.0.0.1:1")
+    results = lab.results.Results(tmp_path / "any.json", {}, {})
+    with pytest.raises(lab.workers.WorkersError, match=r"needs the package distributed; install '\.\[distributed\]'"):
+        lab.conduct.conduct(results, [lab.runs.Run("run", 0, mortal, {})], print, print, "tcp://127.0.0.1:1")
 
 
 def test_processes_or_dask_but_not_both(capsys):
     with pytest.raises(SystemExit):
-        experiment.parse(experiment.options("", [0]), ["--jobs", "2", "--dask", "tcp://127.0.0.1:1"])
+        lab.command_line.parse(lab.command_line.options("", [0]), ["--jobs", "2", "--dask", "tcp://127.0.0.1:1"])
     assert "not allowed with argument --jobs" in capsys.readouterr().err

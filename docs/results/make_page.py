@@ -39,7 +39,7 @@ def page() -> str:
     head = (
         "# What the sources claim, and what was measured\n\n"
         "Written by [`make_page.py`](make_page.py) from the results beside it. A number with ± is mean and standard "
-        "deviation over the seeds; by which rule a claim counts as reproduced is said in `verdicts` of each script.\n"
+        "deviation over the seeds; the rules by which claims count as reproduced are in `examples/lab/verdicts`.\n"
     )
     sections = [
         f"## {TITLES[name]}\n\n{figures(name, '')}\n{table(results)}\n{made(name, results, '')}"

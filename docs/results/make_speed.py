@@ -14,8 +14,10 @@ FOLDER = Path(__file__).parent
 DOCS = FOLDER.parent
 sys.path.insert(0, str(DOCS.parent / "examples"))
 
-from benchmark import OPTIMIZERS, kind_of, measured_parts, parts_of_step, ratio, seconds, speeds  # noqa: E402
-from experiment import Results  # noqa: E402
+from lab.contestants.task import OPTIMIZERS  # noqa: E402
+from lab.ratios import ratio, seconds  # noqa: E402
+from lab.results import Results  # noqa: E402
+from lab.roofline import measured_parts, parts_of_step, percentages, speeds  # noqa: E402
 
 ROWS = {
     "gather": ("gather",),
@@ -99,8 +101,7 @@ def parts_table(results: Results, batch: int, flops: float, bandwidth: float) ->
 
 def share(results: Results, optimizer: str, batch: int, kind: str) -> str:
     """Return the share of a step that a kind of part has."""
-    parts = measured_parts(results, optimizer, batch)
-    return f"{100 * sum(t for name, t in parts.items() if kind_of(name) == kind) / sum(parts.values()):.0f} %"
+    return f"{percentages(measured_parts(results, optimizer, batch))[kind]:.0f} %"
 
 
 def steps_table(results: Results) -> str:

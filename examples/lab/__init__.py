@@ -1,0 +1,1 @@
+"""What the experiments share: results and claims, runs and their workers, plots, the command line."""

@@ -1,0 +1,73 @@
+"""The whole of an experiment: carry out the runs that are missing, judge the claims, draw the figure."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lab.claims import NOT_REPRODUCED, REPRODUCED, print_claims
+from lab.cluster import by_dask
+from lab.results import Claims, Results
+from lab.runs import Run, carry_out, summary
+from lab.workers import by_executor, by_processes
+
+
+def conduct(
+    results: Results,
+    runs: list[Run],
+    verdicts: Callable[[Results], Claims],
+    draw: Callable[[Results, Path], None],
+    jobs: int | str = 1,
+    executor: Executor | None = None,
+) -> None:
+    """Carry out the runs that are missing; then judge the claims, draw the figure, and print both.
+
+    Args:
+        results: is added to, and saved, after every run.
+        runs: what is planned.
+        verdicts: returns the table of claims.
+        draw: writes the figure.
+        jobs: worker processes on this machine, which share its processors; or the address of a Dask scheduler.
+        executor: any executor of `concurrent.futures`, in place of both.
+
+    Raises:
+        WorkersError: no Dask cluster answers, its workers are not like this process, or a run ends every worker that
+            takes it up. All finished runs are saved.
+    """
+    missing = [run for run in runs if not results.has(run.name, run.seed)]
+    if len(missing) < len(runs):
+        print(f"{len(runs) - len(missing)} of {len(runs)} runs were finished earlier.")
+    with tqdm(total=len(missing), unit="run", desc=results.path.stem, disable=jobs == 1 and executor is None) as bar:
+        for record in carried_out(results, missing, jobs, executor):
+            results.add(record)
+            results.save([])
+            bar.write(summary(record), file=sys.stdout)
+            bar.update()
+    claims = verdicts(results)
+    results.save(claims)
+    figure = results.path.with_suffix(".png")
+    draw(results, figure)
+    print_claims(claims)
+    decided = any(row["verdict"] in (REPRODUCED, NOT_REPRODUCED) for row in claims)
+    if decided and len({run["seed"] for run in results.runs}) == 1:
+        print("This is one seed: what the table calls better or worse may be so by chance.")
+    print(f"Figure and numbers are in {figure} and {results.path}.")
+
+
+def carried_out(
+    results: Results, runs: list[Run], jobs: int | str, executor: Executor | None
+) -> Iterator[dict[str, Any]]:
+    """Yield what each run measured, as soon as it is finished."""
+    if executor is not None:
+        yield from by_executor(executor, results.settings, runs)
+    elif isinstance(jobs, str):
+        yield from by_dask(jobs, results, runs)
+    elif jobs > 1:
+        yield from by_processes(jobs, results.settings, runs)
+    else:
+        for number, run in enumerate(runs, start=1):
+            print(f"run {number}/{len(runs)}: {run.name}, seed {run.seed}")
+            yield carry_out(run, results.settings)

@@ -1,0 +1,1 @@
+"""The drawings of each experiment: one module per experiment."""

@@ -1,0 +1,84 @@
+"""The benchmark's targets, and for each the rule by which it is met: ratios of medians, a time, a number of bytes."""
+
+from statistics import median
+
+from lab.claims import NOT_REPRODUCED, REPRODUCED, Rule, judge
+from lab.contestants.task import OPTIMIZERS
+from lab.ratios import ratio, seconds
+from lab.results import Claims, Results, Settings
+from lab.statistics import NBSP
+
+TARGETS = {
+    "S1": "a step of SGD takes at most 1.20 × its products at batch 64",
+    "S2": "the same, at most 1.12 × at batch 256",
+    "S3": "the same, at most 1.08 × at batch 1024",
+    "S4": "a step takes less time than with JAX and each mode of PyTorch, at all three batch sizes, SGD and Adam",
+    "S5": "an update of Adam takes at most 2.5 ms, or 5 × as long as PyTorch's fused one",
+    "S6": "evaluating 10,000 images takes at most 1.15 × its products",
+    "S7": "chapter 37 needs at most 700 MB",
+    "S8": "importing minidl takes at most 1.3 × as long as importing NumPy",
+}
+RACES = [f"{optimizer}, batch {size}" for optimizer in OPTIMIZERS for size in (64, 256, 1024)]
+"""The runs of S4."""
+NOT_MEASURED = "not measured", None
+
+
+def targets_table(full: Settings, results: Results) -> Claims:
+    """Return the table of targets; only a benchmark with its settings in full decides them."""
+    words = {REPRODUCED: "met", NOT_REPRODUCED: "not met"}
+    rows = judge(TARGETS, RULES, full, results)
+    return [row | {"verdict": words.get(row["verdict"], row["verdict"])} for row in rows]
+
+
+def at_most(most: float, run: str, other: str = "floor") -> Rule:
+    """Return a rule: in this run minidl takes at most ``most`` times as long as ``other``."""
+
+    def rule(results: Results) -> tuple[str, bool | None]:
+        times = ratio(results, run, "minidl", other)
+        return NOT_MEASURED if times is None else (str(times), times.value <= most)
+
+    return rule
+
+
+def ahead_of_rivals(results: Results) -> tuple[str, bool | None]:
+    """S4: in every race minidl is ahead of the nearest rival. Nobody is ahead of a contestant that was missing."""
+    nearest = {}
+    for run in RACES:
+        rivals = [name for name in seconds(results, run) if name.split()[0] in ("PyTorch", "JAX")]
+        against = [(times, name) for name in rivals if (times := ratio(results, run, name, "minidl"))]
+        if against:
+            nearest[run] = min(against)
+    if not nearest:
+        return NOT_MEASURED
+    complete = len(nearest) == len(RACES) and not any(run.get("missing") for run in results.runs)
+    shown = "; ".join(f"{run}: {name} {times}" for run, (times, name) in nearest.items())
+    ahead = all(times.value > 1 for times, _ in nearest.values())
+    return f"the nearest: {shown}", None if ahead and not complete else ahead
+
+
+def update_of_adam(results: Results) -> tuple[str, bool | None]:
+    """S5: the update of Adam alone, in milliseconds or against PyTorch's fused one."""
+    times = seconds(results, "update, Adam")
+    if not times:
+        return NOT_MEASURED
+    took, fused = median(times["minidl"]), ratio(results, "update, Adam", "minidl", "PyTorch fused")
+    against = f", {fused} PyTorch's fused one" if fused else ""
+    return f"{1000 * took:.2f}{NBSP}ms{against}", took <= 0.0025 or (fused is not None and fused.value <= 5)
+
+
+def memory_of_chapter37(results: Results) -> tuple[str, bool | None]:
+    """S7: the peak memory of the process that trains as chapter 37 does."""
+    peak = next((run["peak_bytes"].get("minidl") for run in results.called("chapter 37")), None)
+    return (f"{peak / 1e6:.0f}{NBSP}MB", peak <= 700e6) if peak else NOT_MEASURED
+
+
+RULES: dict[str, Rule] = {
+    "S1": at_most(1.20, "SGD, batch 64"),
+    "S2": at_most(1.12, "SGD, batch 256"),
+    "S3": at_most(1.08, "SGD, batch 1024"),
+    "S4": ahead_of_rivals,
+    "S5": update_of_adam,
+    "S6": at_most(1.15, "evaluate"),
+    "S7": memory_of_chapter37,
+    "S8": at_most(1.3, "import", "numpy"),
+}

@@ -1,0 +1,130 @@
+"""The claims of chapter 39, and for each the rule by which it counts as reproduced.
+
+Differences must exceed chance, see `lab.statistics.exceeds`.
+"""
+
+from functools import partial
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+
+from lab.claims import Rule
+from lab.results import Curves, Results
+from lab.statistics import exceeds, percent, spread
+
+SIZES = (64, 256, 1024)
+TIMES = ("early", "late")
+CLAIMS = {
+    "law": "E‖g_B‖² = ‖G‖² + tr(Σ)/B · (N − B)/(N − 1)",
+    "G1": "the gradients of samples in one batch compete and cancel",
+    "G2": "for the same number of samples seen, the gradient norm rises with the batch size",
+    "G2 means": "for the same number of samples seen, the gradient norm rises with the batch size, taken as means",
+    "G3": "norms of large-batch gradients have a heavier tail; small-batch updates are all about the same size",
+    "G4": "the distance from the initial weights grows; larger batches travel less far per epoch and vary more",
+    "Keskar 2017": "large batches end in sharper minima, and generalise worse",
+}
+Looks: TypeAlias = dict[tuple[str, int], Curves]
+"""What was seen at each time with each batch size, a row for each seed."""
+
+
+def law(results: Results) -> tuple[str, bool]:
+    """The law: for each batch size, the mean of (measured − predicted), in standard errors, is within 3 of 0."""
+    rows = np.array([run["law"] for run in results.called("law")])  # (seeds, sizes, 4)
+    errors = ((rows[:, :, 2] - rows[:, :, 1]) / rows[:, :, 3]).mean(axis=0) * np.sqrt(len(rows))
+    by_size = (f"B = {int(size)}: {error:+.1f}" for size, error in zip(rows[0, :, 0], errors, strict=True))
+    return f"measured minus predicted, in standard errors: {', '.join(by_size)}", bool((abs(errors) < 3).all())
+
+
+def competing(results: Results) -> tuple[str, bool]:
+    """G1: a batch's gradient is shorter than half of its samples', and more than half of the angles are obtuse.
+
+    The first is to *cancel*, the second to *compete*; at each batch size, early and late.
+    """
+    means, single = mean_lengths(results), looks(results, "mean_sample_norm")
+    negative, cosine = looks(results, "negative_cosines"), looks(results, "mean_cosine")
+    shorter = {key: means[key] / single[key] for key in means}
+    measured = f"a batch's gradient over a sample's {shown(shorter, ', ')}; "
+    measured += f"obtuse angles at 64: {', '.join(percent(negative[time, 64]) for time in TIMES)}, "
+    measured += f"mean cosine {', '.join(spread(cosine[time, 64], '.2f') for time in TIMES)}"
+    return measured, all(shorter[key].mean() < 0.5 and negative[key].mean() > 0.5 for key in shorter)
+
+
+def longer(results: Results, sums: bool) -> tuple[str, bool]:
+    """G2, for sums or for means over a batch: early and late, each batch size has longer ones than the next smaller."""
+    values = {key: lengths * (key[1] if sums else 1) for key, lengths in mean_lengths(results).items()}
+    pairs = [(values[time, large], values[time, small]) for time in TIMES for small, large in pairwise(SIZES)]
+    return f"as {'sums over a batch' if sums else 'means'}: {shown(values)}", all(exceeds(*pair) for pair in pairs)
+
+
+def heavier_tail(results: Results) -> tuple[str, bool]:
+    """G3: the tail, the 95th percentile over the median, is heavier for 1024 than for 64, early and late."""
+    norms = looks(results, "norms")
+    tail = {key: np.percentile(values, 95, axis=1) / np.median(values, axis=1) for key, values in norms.items()}
+    heavier = all(exceeds(tail[time, 1024], tail[time, 64]) for time in TIMES)
+    return f"95th percentile over median: {shown(tail)}", heavier
+
+
+def distances(results: Results) -> tuple[str, bool]:
+    """G4: distances grow all the time; at the end 64 is ahead of 256, and 256 of 1024; the seeds of 1024 differ more.
+
+    They are compared with those of 64 where 64 is as far as 1024 comes.
+    """
+    distance = {size: travelled(results, size)[1] for size in SIZES}
+    end = {size: values[:, -1] for size, values in distance.items()}
+    grows = all(bool((np.diff(values.mean(axis=0)) > 0).all()) for values in distance.values())
+    ordered = all(exceeds(end[small], end[large]) for small, large in pairwise(SIZES))
+    far, large_differ = end[1024].mean(), deviations(distance[1024])[-1]
+    small_differ = float(np.interp(far, distance[64].mean(axis=0), deviations(distance[64])))
+    measured = f"distance at the end {', '.join(f'{size}: {spread(end[size])}' for size in SIZES)}; at a distance of "
+    measured += f"{far:.2f} the seeds of 64 differ by {small_differ:.2g}, those of 1024 by {large_differ:.2g}"
+    return measured, grows and ordered and bool(large_differ > small_differ)
+
+
+def minima(results: Results) -> tuple[str, bool]:
+    """Keskar et al.: the large batch is sharper at both radii, and lower in test accuracy."""
+    texts, test, sharp = [], {}, {}
+    for name in ("small", "large"):
+        runs = [run[name] for run in results.called("minima")]
+        ends = [[run["history"][key][-1] for run in runs] for key in ("test_accuracy", "train_loss")]
+        test[name], loss = np.array(ends)
+        sharp[name] = wide, narrow = np.array([run["sharpness"] for run in runs]).T
+        texts.append(f"{name} batch: test {percent(test[name])}, training loss {spread(loss)}, sharpness ")
+        texts[-1] += f"{spread(wide)} (ε = 1e-3), {spread(narrow)} (5e-4)"
+    sharper = all(exceeds(*pair) for pair in zip(sharp["large"], sharp["small"], strict=True))
+    return "; ".join(texts), sharper and exceeds(test["small"], test["large"])
+
+
+def looks(results: Results, key: str) -> Looks:
+    """Return what was measured as ``key`` at each time with each batch size: (seeds, ...)."""
+    return {
+        (time, size): np.array([run["gradients"][time][key] for run in results.called(f"batch {size}")])
+        for time in TIMES
+        for size in SIZES
+    }
+
+
+def mean_lengths(results: Results) -> Looks:
+    """Return the mean length of batch gradients at each time with each batch size: (seeds,)."""
+    return {key: lengths.mean(axis=1) for key, lengths in looks(results, "norms").items()}
+
+
+def shown(values: Looks, between: str = "; ") -> str:
+    """Format one number per seed for each time and batch size."""
+    by_time = (f"{time} " + ", ".join(f"{size}: {spread(values[time, size])}" for size in SIZES) for time in TIMES)
+    return between.join(by_time)
+
+
+def travelled(results: Results, batch_size: int) -> tuple[Curves, Curves]:
+    """Return samples seen, (times,), and distances from the initial weights, (seeds, times)."""
+    runs = results.called(f"batch {batch_size}")
+    return np.array(runs[0]["way"]["samples"], float), np.array([run["way"]["distance"] for run in runs])
+
+
+def deviations(curves: Curves) -> Curves:
+    """Return the standard deviation over the seeds, 0 where there is only one."""
+    return curves.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(curves.shape[1])
+
+
+RULES: dict[str, Rule] = {"law": law, "G1": competing, "G3": heavier_tail, "G4": distances, "Keskar 2017": minima}
+RULES |= {"G2": partial(longer, sums=True), "G2 means": partial(longer, sums=False)}
