@@ -6,7 +6,9 @@ The pages are Markdown (MyST), the reference comes from the docstrings, and form
 is installed with the other tools and becomes part of the book: nothing is loaded from a network, not even to read it.
 """
 
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -17,12 +19,21 @@ from sphinx.util.nodes import make_refnode
 
 import minidl
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the extension `listings`
+
 project = "minidl"
 author = "the minidl authors"
 copyright = author
 version = release = minidl.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx_design"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+    "listings",
+]
 exclude_patterns = ["_build", "README.md", "experiments/_tables"]
 nitpicky = True
 
