@@ -14,6 +14,7 @@ from minidl.callbacks.checkpoints import Checkpoint, checkpoint_path, plan_of
 from minidl.callbacks.debugging import Debugging
 from minidl.callbacks.divergence import FiniteLoss, require_finite
 from minidl.callbacks.early_stopping import EarlyStopping
+from minidl.callbacks.interruption import KeepHistory
 from minidl.callbacks.progress import ProgressBar
 from minidl.checks import flag, function_or_none, generator, instance, positive, positive_int
 from minidl.checks.plan import check_callbacks, check_dataset, check_plan
@@ -79,7 +80,7 @@ def fit(
             ``after_epoch`` has ended stays ended.
         debug: look for NaN and infinity in every layer's output and gradients and in the parameters, and name the
             first place where one appears; slower. It takes the place of the model's own ``watch`` meanwhile.
-        progress: show a progress bar: always, never, or, by default, where the output is a terminal.
+        progress: show a progress bar: always, never, or, by default, in a terminal and in a notebook.
         description: stands before the bar.
 
     Returns:
@@ -91,7 +92,8 @@ def fit(
         FileExistsError: there is a checkpoint, and ``resume`` is False.
         OSError: the checkpoint cannot be written. A disk that is full later on only causes a warning.
         DivergedError: the loss became infinite or NaN. The error names where, and what to try.
-        SystemExit: a signal has ended a run with checkpoints.
+        SystemExit: a signal has ended a run with checkpoints; in a notebook, Ctrl-C raises KeyboardInterrupt instead.
+        KeyboardInterrupt: as always; its attribute ``history`` has the epochs finished before.
     """
     instance("model", model, Sequential)
     instance("optimizer", optimizer, Optimizer)
@@ -110,15 +112,15 @@ def fit(
     state = Training(model, optimizer, generator("seed", seed), early_stopping)
     updates = check_plan(model, epochs, n, batch_size, schedule)
 
-    saver = None
+    saver, resumed = None, False
     if checkpoint is not None:
         every = None if checkpoint_every is None else positive_int("checkpoint_every", checkpoint_every)
         plan = plan_of(optimizer, train.labels, batch_size, lr, early_stopping, seed)
         saver = Checkpoint(checkpoint_path(checkpoint, state.rng), every, plan)
-        saver.open(state, resume)
+        resumed = saver.open(state, resume)
     elif resume or checkpoint_every is not None:
         raise ValueError("resume, checkpoint_every: expected a checkpoint as well, got none")
-    elif early_stopping is not None:
+    if early_stopping is not None and not resumed:
         early_stopping.begin()
     optimizer.prepare(model.params, model.grads)
     if saver is not None:
@@ -147,6 +149,7 @@ def fit(
         }
 
     attached = (
+        KeepHistory(),
         FiniteLoss(),
         ProgressBar(updates, epochs, progress, description),
         Debugging() if debug else None,

@@ -14,17 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minidl.backend import Array, Generator
+from minidl.inspection.curves import Curves
 from minidl.losses import Loss, NLLLoss
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
-
-if TYPE_CHECKING:
-    from minidl.callbacks.early_stopping import EarlyStopping
 
 Batches: TypeAlias = Iterable[tuple[Array, Array]]
 """Pairs of samples (B, D) and labels (B,)."""
@@ -101,8 +99,8 @@ class Callback:
         """Do something after an epoch has been measured; its row is the last one of ``state.history``."""
 
 
-@dataclass
-class History:
+@dataclass(repr=False)
+class History(Curves):
     """The curves of a run: a list for each column, with an entry for each epoch.
 
     Losses are means over all samples, accuracies are fractions from 0 to 1. Both are taken after the epoch's last
@@ -147,8 +145,8 @@ class Training:
     optimizer: Optimizer
     rng: Generator
     """Draws the order of the samples, and what augmentation needs."""
-    early_stopping: EarlyStopping | None = None
-    """If given, its best model belongs to a checkpoint."""
+    early_stopping: Callback | None = None
+    """The `minidl.EarlyStopping` whose best model belongs to a checkpoint."""
     history: History = field(default_factory=History)
     """Has a row for each finished epoch."""
     epoch: int = 1

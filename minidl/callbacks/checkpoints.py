@@ -4,6 +4,7 @@
 epoch, and when a signal asks the program to end.
 """
 
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from minidl.files.archives import Metadata
 from minidl.files.models import state_of
 from minidl.files.runs import load_training, save_training
 from minidl.loop import Callback, Training
+from minidl.machine.terminal import in_notebook, tell
 from minidl.optimizers import Optimizer
 
 
@@ -35,8 +37,8 @@ class Checkpoint(Callback):
     def __init__(self, path: Path, every: int | None, plan: Metadata):
         self.path, self.every, self.plan = path, every, plan
 
-    def open(self, state: Training, resume: bool) -> None:
-        """Resume from the file, if there is one and ``resume`` says so.
+    def open(self, state: Training, resume: bool) -> bool:
+        """Resume from the file, if there is one and ``resume`` says so; tell whether that was done.
 
         Raises:
             FileExistsError: there is a file, and ``resume`` is False.
@@ -45,12 +47,12 @@ class Checkpoint(Callback):
         """
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"checkpoint: there is no folder {self.path.parent}")
-        if self.path.exists():
-            if not resume:
-                raise FileExistsError(f"checkpoint: {self.path} exists; go on from it with resume=True, or remove it")
-            load_training(self.path, state, self.plan)
-        elif state.early_stopping is not None:
-            state.early_stopping.begin()
+        if not self.path.exists():
+            return False
+        if not resume:
+            raise FileExistsError(f"checkpoint: {self.path} exists; go on from it with resume=True, or remove it")
+        load_training(self.path, state, self.plan)
+        return True
 
     def begin(self, state: Training) -> None:
         """Write the first checkpoint, to see whether that is possible.
@@ -88,15 +90,19 @@ class Checkpoint(Callback):
             warnings.warn(message, RuntimeWarning, stacklevel=5)
 
     def end_if_asked(self, state: Training) -> None:
-        """End the program if a signal has come, as shells report a program that a signal has ended."""
-        if self.signals.received:
-            where = f"after update {state.updates} in epoch {state.epoch}"
-            print(
-                f"\nStopped {where}. The checkpoint is {self.path}; the same call of fit goes on from it with "
-                "resume=True.",
-                file=sys.stderr,
-            )
-            raise SystemExit(128 + self.signals.received)
+        """If a signal has come, end the program, as shells report one that a signal has ended.
+
+        A notebook goes on, and so does a session at Python's prompt: there, Ctrl-C ends no more than the call of fit.
+        """
+        if not self.signals.received:
+            return
+        where = f"after update {state.updates} in epoch {state.epoch}"
+        tell(
+            f"\nStopped {where}. The checkpoint is {self.path}; the same call of fit goes on from it with resume=True."
+        )
+        if self.signals.received == signal.SIGINT and (in_notebook() or hasattr(sys, "ps1")):
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self.signals.received)
 
 
 def checkpoint_path(checkpoint: str | Path, rng: Generator) -> Path:

@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 
 from minidl.backend import convert, to_numpy
+from minidl.callbacks.early_stopping import EarlyStopping
 from minidl.files.archives import DAMAGED, Arrays, Metadata, read_archive, write_archive
 from minidl.files.models import (
     check_arrays,
@@ -39,7 +40,7 @@ def save_training(path: str | Path, state: Training, plan: Metadata | None = Non
     saved: Metadata = {name: getattr(state, name) for name in ("epoch", "seen", "updates", "seconds", "stopped")}
     saved |= {"rng": state_of(state.rng), "epoch_start": state.epoch_start}
     saved |= {"t": state.optimizer.t, "lr": state.optimizer.lr, "history": state.history.to_dict()}
-    if stopping is not None and stopping.best is not None:
+    if isinstance(stopping, EarlyStopping) and stopping.best is not None:
         saved["best"] = [stopping.best_epoch, stopping.lowest]
         arrays |= model_arrays(stopping.best, "best.")
     write_archive(Path(path), {"model": describe(state.model), "training": saved, "plan": plan or {}}, arrays)
@@ -87,7 +88,7 @@ def load_training(path: str | Path, state: Training, plan: Metadata | None = Non
     for name, vector in optimizer.state.items():
         vector[...] = convert(arrays[f"optimizer.{name}"], like=vector)
     stopping = state.early_stopping
-    if stopping is not None:
+    if isinstance(stopping, EarlyStopping):
         stopping.begin()
         if best_epoch:
             stopping.best, stopping.best_epoch, stopping.lowest = deepcopy(state.model), best_epoch, lowest
