@@ -6,7 +6,9 @@ The pages are Markdown (MyST), the reference comes from the docstrings, and form
 is installed with the other tools and becomes part of the book: nothing is loaded from a network, not even to read it.
 """
 
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -17,12 +19,21 @@ from sphinx.util.nodes import make_refnode
 
 import minidl
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the extension `listings`
+
 project = "minidl"
 author = "the minidl authors"
 copyright = author
 version = release = minidl.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx_design"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+    "listings",
+]
 exclude_patterns = ["_build", "README.md", "experiments/_tables"]
 nitpicky = True
 
@@ -56,9 +67,10 @@ pygments_style, pygments_dark_style = "tango", "monokai"
 
 # What the signatures mention that others document. `None` and Python's own exceptions are known to Sphinx.
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|np|pathlib|matplotlib|collections|typing|types|hypothesis|st)\..*"),
+    ("py:.*", r"(numpy|np|pathlib|matplotlib|collections|contextlib|typing|types|hypothesis|st)\..*"),
     ("py:.*", "Any|Callable|Iterator|Mapping|ModuleType|NDArray|Axes|Path|SearchStrategy|DrawFn|TypeVar"),
     ("py:exc", "TypeError, ValueError|ValueError, TypeError"),
+    ("py:obj", "update"),  # the method of every optimiser
 ]
 
 
@@ -103,14 +115,27 @@ def mark_blocks(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, l
 def find_elsewhere(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
 ) -> nodes.reference | None:
-    """Find `minidl.Dense`, which is documented as minidl.layers.Dense, and what a module imports from another."""
+    """Find `minidl.Dense`, documented as minidl.layers.Dense, what a class inherits, and what a module imports."""
     if node["refdomain"] != "py":
         return None
-    found = env.domains.python_domain.find_obj(env, "", "", node["reftarget"].removeprefix("minidl."), None, 1)
+    target = home_of(node["reftarget"]) or node["reftarget"].removeprefix("minidl.")
+    found = env.domains.python_domain.find_obj(env, "", "", target, None, 1)
     if len(found) != 1:
         return None
     name, entry = found[0]
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name)
+
+
+def home_of(name: str) -> str | None:
+    """Return the full name of what is called ``name`` in the package, such as `minidl.Sequential.freeze`."""
+    found: Any = minidl
+    try:
+        for part in name.removeprefix("minidl.").split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        return None
+    found = getattr(found, "fget", found)  # of a property
+    return f"{found.__module__}.{found.__qualname__}" if hasattr(found, "__qualname__") else None
 
 
 def setup(app: Sphinx) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -48,6 +49,99 @@ def test_the_figures_can_be_made(tmp_path):
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {"augmentation.png", "lr_range_test.png", "schedules.png"}
     assert made <= {path.name for path in figures.iterdir()}
+
+
+def test_the_drawings_can_be_made_and_can_be_read_on_a_telephone(tmp_path, monkeypatch):
+    folder = ROOT / "docs" / "figures"
+    subprocess.run([sys.executable, folder / "make_drawings.py", tmp_path], check=True)
+    made = sorted(tmp_path.iterdir())
+    assert [path.name for path in made] == ["network.svg", "two_passes.svg"]
+    for path in made:
+        texts = [file.read_text(encoding="utf-8") for file in (path, folder / path.name)]
+        words = [re.findall(r"<text[^>]*>([^<]*)</text>", text) for text in texts]
+        assert words[0] == words[1], f"{path.name}: run docs/figures/make_drawings.py"
+        for text in texts:
+            (width,) = re.findall(r'<svg[^>]* width="([\d.]+)pt"', text)
+            sizes = re.findall(r"font(?:-size)?: ([\d.]+)px", text)
+            assert float(width) * 4 / 3 <= 358  # of 390 pixels, as the book's margins leave them
+            assert len(sizes) == len(words[0])
+            assert all(float(size) * 4 / 3 >= 11 for size in sizes)
+
+    monkeypatch.syspath_prepend(folder)
+    import make_drawings
+    from matplotlib import pyplot as plt
+
+    with plt.rc_context({"font.size": make_drawings.LETTERS}):
+        for draw in (make_drawings.network, make_drawings.two_passes):
+            figure = draw()
+            figure.canvas.draw()
+            boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+            assert all(figure.bbox.contains(*corner) for box in boxes for corner in box.corners())
+            assert not any(box.overlaps(other) for box, other in itertools.combinations(boxes, 2))
+            plt.close(figure)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_is_described_in_words(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for description in re.findall(r"!\[([^\]]*)\]\(", text):
+        assert description.strip(), page
+
+
+def modules_in_reading_order():
+    """Return the modules of the path as the package imports them, and the folders beside it as README lists them."""
+    source = (ROOT / "minidl" / "__init__.py").read_text(encoding="utf-8").partition("# More.")[0]
+    path = list(dict.fromkeys(re.findall(r"^from minidl\.(\w+) import", source, re.MULTILINE)))
+    more = (ROOT / "README.md").read_text(encoding="utf-8").partition("**More**")[2]
+    return path, list(dict.fromkeys(re.findall(r"\]\(minidl/(\w+)", more)))
+
+
+def test_the_book_has_the_reading_order_of_the_package():
+    path, folders = modules_in_reading_order()
+    docs = ROOT / "docs"
+    assert len(path) == 9
+    for page, pattern in (
+        (docs / "index.md", r"^engine/(\w+)(?:/\w+)?$"),
+        (docs / "engine" / "index.md", r"^(?:\d\.|-) \[[^\]]*\]\((\w+)(?:/\w+)?\.md\)"),
+        (docs / "start" / "map.md", r"^\|(?: \d \|)? \[\w+\]\(\.\./engine/(\w+)(?:/\w+)?\.md\)"),
+        (docs / "reference" / "index.md", r"^   minidl\.(\w+)"),
+    ):
+        found = re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert [name for name in dict.fromkeys(found) if name != "index"] == [*path, *folders], page
+    for number, name in enumerate(path, start=1):
+        assert f"*The path, {number} of 9." in (docs / "engine" / f"{name}.md").read_text(encoding="utf-8")
+    assert {page.stem for page in (docs / "engine").glob("*.md")} == {"index", *path}
+
+
+def test_the_reading_times_are_what_is_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import reading_time
+
+    assert [list(reading_time.PATH), list(reading_time.FOLDERS)] == list(modules_in_reading_order())
+    for page in reading_time.STATING:
+        text = page.read_text(encoding="utf-8")
+        stated, measured = (re.findall(r"\d+", version) for version in (text, reading_time.restated(text)))
+        for one, other in zip(stated, measured, strict=True):
+            assert abs(int(one) - int(other)) <= max(2, int(other) / 10), f"{page}: run docs/reading_time.py"
+    assert len(re.findall(r" \d+ min \| \d+ min \|$", text, re.MULTILINE)) == len(reading_time.times())
+
+
+def test_a_minute_of_reading(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import listings
+    import reading_time
+
+    source = tmp_path / "source.py"
+    source.write_text('class A:\n    """One."""\n\n    def f(self):\n        """Two."""\n\n        return 2\n')
+    assert listings.source_of(source, "A.f") == '    def f(self):\n        """Two."""\n\n        return 2\n'
+    assert listings.without_docstring(listings.source_of(source, "A.f")) == "    def f(self):\n        return 2\n"
+    page = tmp_path / "page.md"
+    listing = "```{literalinclude} source.py\n:pyobject: A\n```"
+    solution = "````{dropdown} Solution\nmany words\n```python\nx = 1\n```\n````"
+    code = "```python\n" + 17 * "x = 1\n" + "```"
+    page.write_text(400 * "word " + f"\n\n{code}\n\n{listing}\n\n{solution}\n")
+    assert reading_time.minutes_of_page(page) == 2 + (17 + 7) / 12
+    assert reading_time.minutes_of_source(source, source) == 14 / 12
 
 
 def test_readme_shows_the_verdicts_of_the_committed_results():

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import minidl
-from minidl.schedules import Schedule
+from minidl.loop import Schedule
 
 
 def main() -> None:
