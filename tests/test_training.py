@@ -178,7 +178,7 @@ def test_a_test_loss_that_is_not_finite_is_noticed(small_data):
     model.params *= 10
     with (
         pytest.warns(UserWarning, match="test: the inputs are far from unit scale"),
-        pytest.raises(minidl.DivergedError, match="loss of the test set became .* in epoch 1"),
+        pytest.raises(minidl.DivergedError, match=r"loss of the test set became .* in epoch 1"),
     ):
         minidl.fit(model, minidl.SGD(1e-6), small_data, huge, epochs=1, batch_size=7)
 

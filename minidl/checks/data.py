@@ -55,7 +55,8 @@ def as_array(name: str, values: Any) -> Array:
             array = _of_objects(name, array)
     except (ValueError, RuntimeError) as error:  # of lists and arrays, or of other libraries' own
         rows = "; its rows have different lengths" if "inhomogeneous" in str(error) else ""
-        how = rows or f": {error}"
+        alone = "; pass samples alone, without labels" if rows and isinstance(values, tuple) else ""
+        how = f"{rows or f': {error}'}{alone}"
         raise TypeError(f"{name}: expected an array, got a {kind} that cannot be made one{how}") from None
     if not array.ndim:
         how = "; pass its toarray()" if hasattr(values, "toarray") else ""
@@ -87,7 +88,8 @@ def pair(name: str, data: Any) -> Pair:
         x, labels = data
     except (TypeError, ValueError):
         got = type(data).__name__ + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
-        raise TypeError(f"{name}: expected a pair of arrays (x, labels), got {got}") from None
+        how = "; give samples and labels together, (x, labels)" if hasattr(data, "__array__") else ""
+        raise TypeError(f"{name}: expected a pair of arrays (x, labels), got {got}{how}") from None
     x, labels = as_array(name, x), as_array(f"{name}: labels", labels)
     if len(x) != len(labels):
         raise ValueError(f"{name}: expected {len(x)} labels, one per sample, got shape {labels.shape}")

@@ -9,8 +9,10 @@ from minidl.backend import Array, on_host, to_numpy
 
 def check_labels(labels: Array, shape: tuple[int, ...]) -> None:
     """Raise a TypeError or ValueError unless ``labels`` fit log-probabilities of ``shape`` (B, K)."""
-    if getattr(labels, "dtype", np.dtype(object)).kind not in "iu":
-        raise TypeError(f"labels: expected integers, got {getattr(labels, 'dtype', type(labels).__name__)}")
+    if not hasattr(labels, "dtype"):
+        raise TypeError(f"labels: expected an array of integers, got {type(labels).__name__}")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels: expected integers, got {labels.dtype}{remedy(labels)}")
     if len(shape) != 2 or shape[0] == 0 or labels.shape != shape[:1]:
         expected = f"one for each row of log_p {shape}, at least one"
         raise ValueError(f"labels: expected {expected}, got shape {labels.shape}{remedy(labels)}")
@@ -64,14 +66,13 @@ def remedy(labels: Array, classes: int | None = None) -> str:
         return "; these are one-hot: labels.argmax(axis=1) makes labels of them"
     if host.dtype.kind == "f" and np.isnan(host).any():
         return f"; the label of row {np.argwhere(np.isnan(host))[0][0]} is missing"
-    if host.dtype.kind == "f" and (host == np.floor(host)).all():
+    if host.dtype.kind == "b" or (host.dtype.kind == "f" and (host == np.floor(host)).all()):
         return "; these are whole numbers: labels.astype(int) makes labels of them"
     if host.dtype.kind == "f":
         return "; to predict numbers in place of classes, pass loss=minidl.MSELoss()"
-    if host.ndim != 1:
+    if host.ndim != 1 or (classes is None and host.min() >= 0):
         return ""
-    if classes is not None and host.min() >= 1 and host.max() == classes:
+    if host.min() >= 1 and host.max() == classes:
         return "; if they are counted from 1, subtract 1"
-    if host.min() < 0:
-        return f"; number the classes from 0: {number}"
-    return f"; number the classes from 0, {number}, or give the model {host.max() + 1} outputs"
+    outputs = f", or give the model {host.max() + 1} outputs" if host.min() >= 0 else ""
+    return f"; number the classes from 0: {number}{outputs}"

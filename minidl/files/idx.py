@@ -52,9 +52,8 @@ def load_idx(
 ) -> tuple[Dataset, Dataset]:
     """Load a data set laid out like MNIST (Fashion-MNIST, KMNIST, EMNIST, your own), standardised.
 
-    EMNIST's images lie on their side, and its letters are numbered from 1:
-
-        train, test = minidl.load_idx("gzip", name="emnist-letters", first_label=1, transpose=True)
+    EMNIST's images lie on their side, and its letters are numbered from 1, so its letters load with
+    ``load_idx(folder, name="emnist-letters", first_label=1, transpose=True)``.
 
     Args:
         folder: holds four files, of images and labels for training and for testing. Their names are
