@@ -41,7 +41,8 @@ from lab.ranks import MPI, Comm, digest, facts, parts, require_agreement, run_to
 from lab.whole_batches import average_buffers, skip_masks
 from minidl.backend import Array
 from minidl.checks import instance, positive, positive_int
-from minidl.checks.plan import check_batches, check_dataset
+from minidl.checks.data import check_dataset
+from minidl.checks.plan import check_batches
 from minidl.datasets import batch_bounds
 
 OPTIMIZERS = (minidl.SGD, minidl.Momentum, minidl.Nesterov, minidl.Adagrad, minidl.RMSprop, minidl.Adam)
@@ -95,7 +96,7 @@ def train(
     """
     instance("model", model, minidl.Sequential)
     instance("optimizer", optimizer, minidl.Optimizer)
-    data = check_dataset("data", data, model)
+    data = minidl.Dataset(*check_dataset("data", data, model))
     if not isinstance(model.params, np.ndarray):
         raise TypeError("model: expected one in main memory, with backend numpy")
     positive_int("epochs", epochs)

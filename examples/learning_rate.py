@@ -110,7 +110,7 @@ def follow(settings: Settings, seed: int, policy: str | float) -> dict[str, Any]
 def images(settings: Settings) -> tuple[minidl.Dataset, minidl.Dataset]:
     """Return the first training images and the first test images, where the network computes."""
     train, test = mnist(settings["train_size"], settings["backend"])
-    return train, minidl.Dataset(*(part[: settings["test_size"]] for part in test))
+    return train, test[: settings["test_size"]]
 
 
 def range_test(settings: Settings, seed: int) -> dict[str, Any]:

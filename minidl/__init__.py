@@ -12,13 +12,15 @@ from minidl.losses import NLLLoss
 from minidl.optimizers import SGD, Adagrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from minidl.model import Sequential
 from minidl.loop import Callback, History, Training, descend
-from minidl.datasets import Dataset, load_mnist, minibatches, standardize
+from minidl.datasets import Dataset, load_mnist, minibatches
 from minidl.fitting import evaluate, fit, predict
 
 # More.
 from minidl.callbacks.divergence import DivergedError
 from minidl.callbacks.early_stopping import EarlyStopping
 from minidl.parameters.blocks import Group
+from minidl.preparation.standardization import Standardizer, standardize
+from minidl.regression.squared_error import MSELoss
 from minidl.regularization.dropout import Dropout
 from minidl.regularization.normalization import BatchNorm
 from minidl.regularization.augmentation import RandomAffine
@@ -30,18 +32,19 @@ from minidl.inspection.mistakes import classes, confusion_matrix, plot_confusion
 from minidl.learning_rate.range_test import RangeTest, lr_find, lr_range_test
 from minidl.files.idx import load_idx, read_idx
 from minidl.files.memory_maps import convert_idx, load_npy
-from minidl.files.models import load, save
+from minidl.files.models import load, load_standardizer, save
 from minidl.files.runs import load_training, save_training
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BACKENDS", "SGD", "Adagrad", "Adam", "BatchNorm", "Callback", "Dataset", "Dense", "DivergedError",
-    "Dropout", "EarlyStopping", "Group", "History", "Layer", "LogSoftmax", "Momentum", "NLLLoss", "Nesterov",
-    "Optimizer", "RMSprop", "RandomAffine", "RangeTest", "ReLU", "Sequential", "Training", "array_module",
-    "classes", "confusion_matrix", "constant", "convert_idx", "cosine_restarts", "descend", "evaluate",
-    "exp_range", "exponential_decay", "fit", "get_backend", "glorot_uniform", "he_normal", "linear", "load",
-    "load_idx", "load_mnist", "load_npy", "load_training", "lr_find", "lr_range_test", "minibatches",
-    "one_cycle", "piecewise", "plot_confusion_matrix", "plot_mistakes", "predict", "read_idx", "save",
-    "save_training", "standardize", "step_decay", "to_numpy", "triangular", "triangular2", "uniform_fan_in",
+    "Dropout", "EarlyStopping", "Group", "History", "Layer", "LogSoftmax", "MSELoss", "Momentum", "NLLLoss",
+    "Nesterov", "Optimizer", "RMSprop", "RandomAffine", "RangeTest", "ReLU", "Sequential", "Standardizer",
+    "Training", "array_module", "classes", "confusion_matrix", "constant", "convert_idx", "cosine_restarts",
+    "descend", "evaluate", "exp_range", "exponential_decay", "fit", "get_backend", "glorot_uniform",
+    "he_normal", "linear", "load", "load_idx", "load_mnist", "load_npy", "load_standardizer", "load_training",
+    "lr_find", "lr_range_test", "minibatches", "one_cycle", "piecewise", "plot_confusion_matrix",
+    "plot_mistakes", "predict", "read_idx", "save", "save_training", "standardize", "step_decay", "to_numpy",
+    "triangular", "triangular2", "uniform_fan_in",
 ]  # fmt: skip

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from minidl.backend import Array, Seed, array_module
 from minidl.callbacks.after_epoch import AfterEpoch
 from minidl.callbacks.checkpoints import Checkpoint, checkpoint_path, plan_of
@@ -17,11 +19,12 @@ from minidl.callbacks.early_stopping import EarlyStopping
 from minidl.callbacks.interruption import KeepHistory
 from minidl.callbacks.progress import ProgressBar
 from minidl.checks import flag, function_or_none, generator, instance, positive, positive_int
-from minidl.checks.plan import check_callbacks, check_dataset, check_plan
-from minidl.datasets import batch_bounds, take
+from minidl.checks.data import Pair, check_input, check_sets, is_regression
+from minidl.checks.plan import check_callbacks, check_plan, check_stopping
+from minidl.datasets import Data, batch_bounds, take
 from minidl.learning_rate.schedules import constant, scheduled
 from minidl.loop import Batches, Callback, History, Schedule, Training, run
-from minidl.losses import NLLLoss
+from minidl.losses import Loss, NLLLoss
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
 from minidl.regularization.augmentation import Augmentation, augmented
@@ -33,11 +36,12 @@ EVALUATION_BATCH = 1000
 def fit(
     model: Sequential,
     optimizer: Optimizer,
-    train: tuple[Array, Array],
-    test: tuple[Array, Array],
+    train: Data,
+    test: Data | None = None,
     *,
     epochs: int,
     batch_size: int | Schedule,
+    loss: Loss | None = None,
     lr: float | Schedule | None = None,
     seed: Seed = None,
     augment: Augmentation | None = None,
@@ -54,13 +58,15 @@ def fit(
     """Train ``model`` on ``train``, and measure it on ``train`` and ``test`` after each epoch.
 
     Args:
-        model: is changed in place, except for frozen layers. Its output must be log-probabilities (B, classes).
+        model: is changed in place, except for frozen layers. Its output must be what ``loss`` expects.
         optimizer: takes one step for each batch.
-        train: samples (n, in_features) with the model's dtype, and labels (n,), integers from 0; a `Dataset`, say.
-        test: the same for the test set.
+        train: samples (n, in_features) of about unit scale, and labels (n,), integers from 0; a `Dataset`, say.
+        test: the same for the test set; None to measure nothing there.
         epochs: passes over the training set, at most.
         batch_size: samples in a batch, from 1 to n, or a schedule of such numbers, which are rounded. The last batch of
             an epoch is shorter where the samples do not come out even.
+        loss: `NLLLoss` by default, for log-probabilities (B, classes); `minidl.MSELoss` for numbers in place of
+            labels; or one of your own, see `minidl.losses.Loss`.
         lr: the learning rate, or a schedule of it, to set in the optimiser before every update; None leaves it alone.
         seed: for the order of the samples, drawn anew every epoch, and for ``augment``. The same seed, model and data
             give the same numbers again, bit for bit, on the same machine and libraries.
@@ -95,27 +101,25 @@ def fit(
         SystemExit: a signal has ended a run with checkpoints; in a notebook, Ctrl-C raises KeyboardInterrupt instead.
         KeyboardInterrupt: as always; its attribute ``history`` has the epochs finished before.
     """
-    instance("model", model, Sequential)
+    loss = NLLLoss() if loss is None else loss
+    sets = check_sets(model, loss, train=train, test=test)
     instance("optimizer", optimizer, Optimizer)
     positive("optimizer.lr", optimizer.lr)
     optimizer.check(model.params, model.grads)
-    train, test = check_dataset("train", train, model), check_dataset("test", test, model)
-    epochs, n = positive_int("epochs", epochs), len(train.x)
+    epochs, n = positive_int("epochs", epochs), len(sets[0][0])
     schedule = lr if lr is None or callable(lr) else constant(positive("lr", lr))
     function_or_none("augment", augment)
     function_or_none("after_epoch", after_epoch)
-    if early_stopping is not None:
-        instance("early_stopping", early_stopping, EarlyStopping)
-    if progress is not None:
-        flag("progress", progress)
+    check_stopping(early_stopping, test is not None, is_regression(loss))
+    progress = None if progress is None else flag("progress", progress)
     resume, debug, callbacks = flag("resume", resume), flag("debug", debug), check_callbacks(callbacks)
-    state = Training(model, optimizer, generator("seed", seed), early_stopping)
+    state = Training(model, optimizer, generator("seed", seed), early_stopping, loss=loss)
     updates = check_plan(model, epochs, n, batch_size, schedule)
 
     saver, resumed = None, False
     if checkpoint is not None:
         every = None if checkpoint_every is None else positive_int("checkpoint_every", checkpoint_every)
-        plan = plan_of(optimizer, train.labels, batch_size, lr, early_stopping, seed)
+        plan = plan_of(optimizer, sets, batch_size, lr, early_stopping, seed, loss)
         saver = Checkpoint(checkpoint_path(checkpoint, state.rng), every, plan)
         resumed = saver.open(state, resume)
     elif resume or checkpoint_every is not None:
@@ -127,26 +131,23 @@ def fit(
         saver.begin(state)
 
     def batches() -> Batches:
-        taken: Batches = take(train, state.shuffle(n), batch_size, state.epoch - 1, state.seen)
+        taken: Batches = take(sets[0], state.shuffle(n), batch_size, state.epoch - 1, state.seen)
         if schedule is not None:
             taken = scheduled(taken, state, schedule, n)
         return taken if augment is None else augmented(taken, augment, state.rng)
 
     def measure() -> dict[str, Any]:
-        train_loss, train_accuracy = evaluate(model, train)
-        test_loss, test_accuracy = evaluate(model, test)
-        require_finite(train_loss, state, state.updates, "loss of the training set")
-        require_finite(test_loss, state, state.updates, "loss of the test set")
         start = state.epoch - 1
-        return {
-            "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
-            "test_loss": test_loss,
-            "test_accuracy": test_accuracy,
-            "generalization_gap": train_accuracy - test_accuracy,
-            "lr": optimizer.lr if schedule is None else float(schedule(start)),
-            "batch_size": next(batch_bounds(n, batch_size, start))[1],
-        }
+        row = {"lr": optimizer.lr if schedule is None else float(schedule(start))}
+        row["batch_size"] = next(batch_bounds(n, batch_size, start))[1]
+        for name, data in zip(("train", "test"), sets, strict=False):
+            row[f"{name}_loss"], accuracy = measured(model, data, loss)
+            require_finite(row[f"{name}_loss"], state, state.updates, f"loss of the {name} set")
+            if accuracy is not None:
+                row[f"{name}_accuracy"] = accuracy
+        if "test_accuracy" in row:
+            row["generalization_gap"] = row["train_accuracy"] - row["test_accuracy"]
+        return row
 
     attached = (
         KeepHistory(),
@@ -162,32 +163,37 @@ def fit(
     return state.history
 
 
-def evaluate(model: Sequential, data: tuple[Array, Array]) -> tuple[float, float]:
+def evaluate(model: Sequential, data: Data, loss: Loss | None = None) -> tuple[float, float | Any]:
     """Return mean loss and accuracy, the fraction of samples whose most probable class is right.
 
     Args:
         model: is not changed.
-        data: samples (n, in_features) and labels (n,), on the model's backend.
+        data: samples and labels, as for `fit`.
+        loss: as for `fit`. In a regression there is no accuracy: None stands in its place.
 
     Raises:
-        ValueError, TypeError: ``data`` is empty, or has a wrong shape or dtype.
+        ValueError, TypeError: ``data`` is empty, or does not fit the model.
     """
+    loss = NLLLoss() if loss is None else loss
+    return measured(model, check_sets(model, loss, data=data)[0], loss)
+
+
+def measured(model: Sequential, data: Pair, loss: Loss) -> tuple[float, float | None]:
+    """Do what `evaluate` does with data that has been checked."""
     x, labels = data
-    if not len(x) or len(x) != len(labels):
-        raise ValueError(f"data: expected a label for every sample, and at least one; got {len(x)} and {len(labels)}")
-    loss = NLLLoss()
     total: Any = 0.0  # both sums stay on a GPU until they are complete
     hits: Any = 0
     for start in range(0, len(x), EVALUATION_BATCH):
         batch = slice(start, start + EVALUATION_BATCH)
-        log_p = model.forward(x[batch])
+        y = model.forward(x[batch])
         # Weighed by length: the plain mean of batch means would be wrong where the last batch is short.
-        total += loss.forward(log_p, labels[batch]) * len(log_p)
-        hits += (log_p.argmax(axis=1) == labels[batch]).sum()
-    return float(total) / len(x), float(hits) / len(x)
+        total += loss.forward(y, labels[batch]) * len(y)
+        if not is_regression(loss):
+            hits += (y.argmax(axis=1) == labels[batch]).sum()
+    return float(total) / len(x), None if is_regression(loss) else float(hits) / len(x)
 
 
-def predict(model: Sequential, x: Array) -> Array:
+def predict(model: Sequential, x: ArrayLike) -> Array:
     """Return the output of ``model`` for all of ``x``, (n, in_features) -> (n, out_features), as in evaluation.
 
     With a part of a network it computes in advance what a frozen part passes on, once instead of in every epoch:
@@ -196,10 +202,9 @@ def predict(model: Sequential, x: Array) -> Array:
         fit(model[4:], optimizer, features, …)
 
     Raises:
-        ValueError, TypeError: ``x`` is empty, or has a wrong shape or dtype.
+        ValueError, TypeError: ``x`` is empty, or does not fit the model.
     """
-    if not len(x):
-        raise ValueError("x: expected at least one sample, got none")
-    parts = [model.forward(x[start : start + EVALUATION_BATCH]) for start in range(0, len(x), EVALUATION_BATCH)]
-    whole: Array = array_module(x).concatenate(parts)
+    rows = check_input("x", x, model)
+    parts = [model.forward(rows[start : start + EVALUATION_BATCH]) for start in range(0, len(rows), EVALUATION_BATCH)]
+    whole: Array = array_module(rows).concatenate(parts)
     return whole

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl.backend import Array, Generator
+from minidl.backend import Array, Generator, convert
 from minidl.inspection.curves import Curves
 from minidl.losses import Loss, NLLLoss
 from minidl.model import Sequential
@@ -35,9 +35,9 @@ def descend(state: Training, batches: Batches) -> Iterator[Array]:
     """Make one update with each batch, and yield the batch's loss, as it was before the update."""
     model, optimizer, loss = state.model, state.optimizer, state.loss
     for x, labels in batches:  # (B, D) and (B,)
-        log_p = model.forward(x, training=True)  # (B, K)
-        value = loss.forward(log_p, labels)  # one number
-        model.backward(loss.backward())  # writes model.grads
+        y = model.forward(x, training=True)  # (B, K), for `NLLLoss` log-probabilities
+        value = loss.forward(y, labels)  # one number
+        model.backward(convert(loss.backward(), like=y))  # writes model.grads
         optimizer.step(model.params, model.grads, model.groups)
         state.count(len(labels))
         yield value
@@ -104,7 +104,8 @@ class History(Curves):
     """The curves of a run: a list for each column, with an entry for each epoch.
 
     Losses are means over all samples, accuracies are fractions from 0 to 1. Both are taken after the epoch's last
-    update, so that training and test figures describe the same parameters.
+    update, so that training and test figures describe the same parameters. What a run does not measure is an empty
+    list: the test columns without a test set, accuracies where there are no classes.
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -125,9 +126,10 @@ class History(Curves):
     """Time for the epoch's updates, without the measurements after it."""
 
     def append(self, **row: Any) -> None:
-        """Add an epoch; ``row`` has a value for every column."""
+        """Add an epoch; ``row`` has a value for every column, except those that the run does not measure."""
         for column, values in vars(self).items():
-            values.append(row[column])
+            if values or column in row:
+                values.append(row[column])
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return a dictionary of the columns, ready for JSON."""

@@ -12,7 +12,10 @@ from minidl.checks import check_labels
 
 
 class Loss(Protocol):
-    """What the training loop needs of a loss: `NLLLoss` is one, and a class of your own with these methods another."""
+    """What the training loop needs of a loss: `NLLLoss` is one, and a class of your own with these methods another.
+
+    One that compares numbers, as `minidl.MSELoss` does, in place of classes, says so by ``regression = True``.
+    """
 
     def forward(self, log_p: Array, labels: Array, /) -> Array:
         """Compute the mean loss of a batch from the model's output (B, K) and the labels (B,)."""

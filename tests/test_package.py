@@ -27,7 +27,7 @@ BASES = {  # what a module of the path builds on besides those before it, and a 
     "losses": {"checks"},
     "optimizers": {"checks", "parameters.blocks", "regularization.weight_decay"},
     "model": {"checks", "checks.chain", "parameters.freezing", "parameters.memory", "parameters.parts"},
-    "datasets": {"checks"},
+    "datasets": {"checks", "checks.data", "preparation.splitting"},
 }
 ATTACHED = ("callbacks.", "checks", "learning_rate.schedules", "regularization.augmentation")
 """What `fitting` attaches to the loop."""

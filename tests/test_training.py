@@ -101,8 +101,11 @@ def test_evaluate_changes_nothing(small_data):
 
 
 def test_evaluate_refuses_nothing_at_all():
-    for samples, labels in ((0, 0), (1000, 2000)):
-        with pytest.raises(ValueError, match="data: expected a label for every sample, and at least one"):
+    for samples, labels, message in (
+        (0, 0, r"at least one sample: \(n, 5\), n > 0, got shape \(0, 5\)"),
+        (1000, 2000, r"1000 labels, one per sample, got shape \(2000,\)"),
+    ):
+        with pytest.raises(ValueError, match=f"^data: expected {message}"):
             minidl.evaluate(small_model(), (np.zeros((samples, 5), "float32"), np.zeros(labels, int)))
 
 
@@ -173,7 +176,10 @@ def test_a_test_loss_that_is_not_finite_is_noticed(small_data):
     huge = minidl.Dataset(small_data.x * np.float32(1e37), small_data.labels)
     model = minidl.Sequential(minidl.Dense(5, 8), minidl.Dense(8, 8), minidl.Dense(8, 2), minidl.LogSoftmax(), seed=0)
     model.params *= 10
-    with pytest.raises(minidl.DivergedError, match="in epoch 1"):
+    with (
+        pytest.warns(UserWarning, match="test: the inputs are far from unit scale"),
+        pytest.raises(minidl.DivergedError, match=r"loss of the test set became .* in epoch 1"),
+    ):
         minidl.fit(model, minidl.SGD(1e-6), small_data, huge, epochs=1, batch_size=7)
 
 
@@ -195,15 +201,9 @@ def replaced(data, **changes):
 
 BAD_DATA = {
     "not a pair": (lambda d: d.x, TypeError, "expected a pair of arrays"),
-    "lists": (lambda d: (d.x.tolist(), d.labels.tolist()), TypeError, "expected a pair of arrays"),
     "features": (lambda d: (d.x[:, :4], d.labels), ValueError, r"samples \(n, 5\), n > 0, got shape \(60, 4\)"),
     "images": (lambda d: (d.x.reshape(60, 5, 1), d.labels), ValueError, r"got shape \(60, 5, 1\)"),
     "empty": (lambda d: (d.x[:0], d.labels[:0]), ValueError, r"n > 0, got shape \(0, 5\)"),
-    "precision": (
-        lambda d: (d.x.astype("float64"), d.labels),
-        TypeError,
-        "computes in float32, got samples of float64",
-    ),
     "pixels": (lambda d: (d.x.astype("uint8"), d.labels), TypeError, "got samples of uint8"),
     "NaN": (lambda d: replaced(d, x=np.nan), ValueError, "expected finite numbers, got NaN or infinity"),
     "infinity": (lambda d: replaced(d, x=-np.inf), ValueError, "expected finite numbers"),

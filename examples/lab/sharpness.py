@@ -23,8 +23,8 @@ LINE = [round(-0.5 + 0.1 * step, 1) for step in range(21)]
 def compare_minima(settings: Settings, seed: int) -> dict[str, Any]:
     """Train F1 with batches of 256 and of 10 %; measure sharpness, and the loss along the line through both ends."""
     data, test = mnist(settings["keskar_size"], settings["backend"])
-    few = minidl.Dataset(*(array[: settings["sharpness_samples"]] for array in data))
-    few_test = minidl.Dataset(*(array[: settings["sharpness_samples"]] for array in test))
+    few = data[: settings["sharpness_samples"]]
+    few_test = test[: settings["sharpness_samples"]]
     found: dict[str, Any] = {}
     ends = []
     for name, batch_size in (("small", 256), ("large", len(data.x) // 10)):

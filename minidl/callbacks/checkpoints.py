@@ -17,10 +17,12 @@ from zlib import crc32
 
 from minidl.backend import Array, Generator, to_numpy
 from minidl.callbacks.signals import Signals
+from minidl.checks.data import Pair
 from minidl.files.archives import Metadata
 from minidl.files.models import state_of
 from minidl.files.runs import load_training, save_training
 from minidl.loop import Callback, Training
+from minidl.losses import Loss, NLLLoss
 from minidl.machine.terminal import in_notebook, tell
 from minidl.optimizers import Optimizer
 
@@ -119,16 +121,22 @@ def checkpoint_path(checkpoint: str | Path, rng: Generator) -> Path:
     return path.absolute()  # wherever the program goes
 
 
-def plan_of(optimizer: Optimizer, labels: Array, batch_size: Any, lr: Any, early_stopping: Any, seed: Any) -> Metadata:
+def plan_of(
+    optimizer: Optimizer, sets: list[Pair], batch_size: Any, lr: Any, early_stopping: Any, seed: Any, loss: Loss
+) -> Metadata:
     """Return what must be the same when a run resumes, as far as it can be compared.
 
-    Of the samples that is their number and a checksum of their labels; of a schedule, only that it is one.
+    Of the samples that is their number and a checksum of their labels; of a schedule, only that it is one; of the test
+    set, only whether there is one; of the loss, its class. None stands for what is usual.
     """
-    host = to_numpy(labels)
-    plan = {"samples": len(host), "labels": crc32(host.astype("<i8").tobytes()), "optimizer": type(optimizer).__name__}
+    host = to_numpy(sets[0][1])
+    numbers = host.astype("<f8" if host.dtype.kind == "f" else "<i8")
+    plan = {"samples": len(host), "labels": crc32(numbers.tobytes()), "optimizer": type(optimizer).__name__}
     plan |= {arg.name: getattr(optimizer, arg.name) for arg in fields(optimizer) if "check" in arg.metadata}
     plan |= {"batch_size": "a schedule" if callable(batch_size) else int(batch_size)}
     plan |= {"lr": plan["lr"] if lr is None else "a schedule" if callable(lr) else float(lr)}
     plan |= {"seed": int(seed) if isinstance(seed, Integral) else None}
+    plan |= {"loss": None if type(loss) is NLLLoss else type(loss).__name__}
+    plan |= {"test": None if len(sets) > 1 else "left out"}
     names = ("patience", "min_improvement", "column")
     return plan | {"early_stopping": early_stopping and [getattr(early_stopping, name) for name in names]}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar(Callback):
-    """Show epoch, loss of the latest batch, and test accuracy after the latest epoch.
+    """Show epoch, loss of the latest batch, and test accuracy after the latest epoch; in a regression, test loss.
 
     Args:
         updates: how many the whole run makes.
@@ -66,5 +66,9 @@ class ProgressBar(Callback):
     def write(self, state: Training, epoch: int) -> None:
         """Write the numbers beside the bar."""
         history = state.history
-        accuracy = f", test accuracy {history.test_accuracy[-1]:.2%}" if len(history) else ""
-        self.bar.set_postfix_str(f"epoch {epoch}/{self.epochs}{self.loss}{accuracy}", refresh=False)
+        tested = ""
+        if history.test_accuracy:
+            tested = f", test accuracy {history.test_accuracy[-1]:.2%}"
+        elif history.test_loss:
+            tested = f", test loss {history.test_loss[-1]:.4g}"
+        self.bar.set_postfix_str(f"epoch {epoch}/{self.epochs}{self.loss}{tested}", refresh=False)

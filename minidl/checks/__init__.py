@@ -19,7 +19,8 @@ from minidl.checks.arguments import (
     positive_int,
     up_to_one,
 )
-from minidl.checks.arrays import check_labels, finite
+from minidl.checks.arrays import finite
+from minidl.checks.labels import check_labels
 
 __all__ = [
     "at_least",

@@ -1,37 +1,12 @@
-"""Check a whole run before its first update: the data, and the batch size and learning rate of every update."""
+"""Check a whole run before its first update: the batch size and learning rate of every update, and what attaches."""
 
 from collections.abc import Iterable
 
-from minidl.backend import Array, array_module
 from minidl.callbacks.early_stopping import EarlyStopping
 from minidl.checks.arguments import instance, positive
-from minidl.checks.arrays import finite
-from minidl.datasets import Dataset, batch_bounds
+from minidl.datasets import batch_bounds
 from minidl.loop import Callback, Schedule
 from minidl.model import Sequential
-
-
-def check_dataset(name: str, data: tuple[Array, Array], model: Sequential) -> Dataset:
-    """Return ``data`` on the backend of ``model``, or raise an error that calls it ``name``."""
-    try:
-        x, labels = data
-        x_shape, x_type, labels_shape, labels_kind = x.shape, x.dtype, labels.shape, labels.dtype.kind
-    except (TypeError, ValueError, AttributeError):
-        raise TypeError(f"{name}: expected a pair of arrays (x, labels), got {type(data).__name__}") from None
-    if len(x_shape) != 2 or x_shape[0] == 0 or model.in_features not in (None, x_shape[1]):
-        raise ValueError(f"{name}: expected samples (n, {model.in_features or 'features'}), n > 0, got shape {x_shape}")
-    if x_type != model.params.dtype:
-        raise TypeError(f"{name}: the model computes in {model.params.dtype}, got samples of {x_type}; use astype")
-    finite(name, x)
-    if labels_kind not in "iu":
-        raise TypeError(f"{name}: expected integer labels, got {labels.dtype}")
-    if labels_shape != x_shape[:1]:
-        raise ValueError(f"{name}: expected {x_shape[0]} labels, one per sample, got shape {labels_shape}")
-    if int(labels.min()) < 0 or (model.out_features is not None and int(labels.max()) >= model.out_features):
-        most = "" if model.out_features is None else model.out_features - 1
-        raise ValueError(f"{name}: expected labels from 0 to {most}, got {labels.min()} to {labels.max()}")
-    xp = array_module(model.params)
-    return Dataset(xp.asarray(x), xp.asarray(labels))
 
 
 def check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedule, lr: Schedule | None) -> int:
@@ -60,6 +35,18 @@ def check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
                 "callbacks: pass early stopping as early_stopping=…, so that a checkpoint saves its best model"
             )
     return callbacks
+
+
+def check_stopping(stopping: EarlyStopping | None, tested: bool, regression: bool) -> None:
+    """Raise a TypeError or ValueError if early stopping is something else, or watches a column that stays empty."""
+    if stopping is None:
+        return
+    instance("early_stopping", stopping, EarlyStopping)
+    if not tested:
+        watched = stopping.column
+        raise ValueError(f"early_stopping: it watches {watched}, but there is no test set; pass one, for validation")
+    if regression and stopping.column == "test_accuracy":
+        raise ValueError("early_stopping: it watches test_accuracy, but only classes have one; use column='test_loss'")
 
 
 def check_batches(model: Sequential, lengths: Iterable[int]) -> None:

@@ -5,70 +5,117 @@ or hostile, so its header is checked against its length before any memory is ask
 """
 
 import math
+import re
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 
 from minidl.backend import Array
-from minidl.datasets import Dataset, standardize
+from minidl.checks import flag
+from minidl.datasets import Dataset
+from minidl.preparation.standardization import standardize
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """The type byte of an IDX file, and the NumPy type it stands for. All numbers are big-endian."""
+
+MNIST_SHA256 = {
+    "train-images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+"""Checksums of MNIST's four files, unpacked."""
+
+IDX_NAME = re.compile(
+    r"(?:(?P<set>[^.].*)-)?(?P<part>train|t10k|test)-(?P<kind>images|labels)[-.](?:idx\d?(?:[-.]\w+)?|ubyte)(?:\.gz)?",
+    re.IGNORECASE,
+)
+"""The name of one of the four files of a data set, as MNIST, its copies and EMNIST spell it."""
 
 DEFLATE_MOST = 1032
 """Deflate, the method of gzip, cannot shrink a file by more than this factor."""
 
 
 def load_idx(
-    folder: str | Path, dtype: str = "float32", sha256: Mapping[str, str] | None = None
+    folder: str | Path,
+    dtype: str = "float32",
+    sha256: Mapping[str, str] | None = None,
+    *,
+    name: str = "",
+    first_label: int = 0,
+    transpose: bool = False,
 ) -> tuple[Dataset, Dataset]:
-    """Load a data set laid out like MNIST (Fashion-MNIST, KMNIST, your own), standardised.
+    """Load a data set laid out like MNIST (Fashion-MNIST, KMNIST, EMNIST, your own), standardised.
+
+    EMNIST's images lie on their side, and its letters are numbered from 1, so its letters load with
+    ``load_idx(folder, name="emnist-letters", first_label=1, transpose=True)``.
 
     Args:
-        folder: holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
-            ``t10k-labels-idx1-ubyte``, each as it is or with ``.gz`` at the end.
+        folder: holds four files, of images and labels for training and for testing. Their names are
+            ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
+            ``t10k-labels-idx1-ubyte``. There may be a dot before ``idx``, as in ``train-images.idx3-ubyte``; ``test``
+            in place of ``t10k``; a name before it all, as in ``emnist-letters-train-images-idx3-ubyte``; and ``.gz`` at
+            the end.
         dtype: of the samples, ``"float32"`` or ``"float64"``.
-        sha256: checksums to verify, of the unpacked files, by the first two words of their names.
+        sha256: checksums to verify, of the unpacked files, by the first two words of their names in MNIST.
+        name: which set to load from a folder that holds several.
+        first_label: the lowest label in the files, which becomes 0.
+        transpose: exchange rows and columns of each image.
 
     Returns:
-        The training set and the test set, images flattened to a row each; see `standardize`.
+        The training set and the test set, images flattened to a row each; see `minidl.standardize`.
 
     Raises:
         FileNotFoundError: one of the four files is missing.
         ValueError: a file is not what its name says, or fails its checksum; there are more images than labels, or
-            fewer; there are none; or test images have another size than training images.
+            fewer; there are none; test images have another size than training images; there are several sets in the
+            folder, and ``name`` does not choose one; or a label is below ``first_label``.
     """
+    if not isinstance(first_label, Integral) or isinstance(first_label, bool):
+        raise TypeError(f"first_label: expected a whole number, got {first_label!r}")
+    flag("transpose", transpose)
     checksums = sha256 or {}
-    train, test = read_sets(Path(folder), lambda path, name: read_idx(path, checksums.get(name)))
+
+    def read(path: Path, what: str) -> Array:
+        array = read_idx(path, checksums.get(what))
+        if what.endswith("labels"):
+            return array.astype(np.int64) - int(first_label) if array.dtype.kind in "iu" else array
+        if transpose and array.ndim != 3:
+            raise ValueError(f"transpose: expected images of rows and columns, got shape {array.shape} in {path}")
+        return array.swapaxes(1, 2) if transpose else array
+
+    train, test = read_sets(Path(folder), read, name)
     return standardize(train, test, dtype)
 
 
-def read_sets(folder: Path, read: Callable[[Path, str], Array]) -> tuple[Dataset, Dataset]:
+def read_sets(folder: Path, read: Callable[[Path, str], Array], name: str = "") -> tuple[Dataset, Dataset]:
     """Return the two sets of a folder laid out like MNIST, images as rows, as they are.
 
     Args:
         folder: holds the four files that `load_idx` lists.
-        read: returns the array in a file, given its path and the first two words of its name.
+        read: returns the array in a file, given its path and the first two words of its name in MNIST.
+        name: as for `load_idx`.
 
     Raises:
         FileNotFoundError, ValueError: as in `load_idx`.
     """
+    files = find_files(folder, name)
     sets: list[Dataset] = []
     shape: tuple[int, ...] = ()
     for part in ("train", "t10k"):
-        images = read(_find(folder, f"{part}-images-idx3-ubyte"), f"{part}-images")
-        labels = read(_find(folder, f"{part}-labels-idx1-ubyte"), f"{part}-labels")
+        images, labels = (read(files[what], what) for what in (f"{part}-images", f"{part}-labels"))
         if images.ndim < 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
             raise ValueError(
                 f"{folder}: expected {part} images of at least 2 dimensions and integer labels of 1, "
                 f"got shapes {images.shape} and {labels.shape} {labels.dtype}"
             )
         if labels.size and labels.min() < 0:
-            raise ValueError(f"{folder}: expected {part} labels from 0, got {labels.min()}")
+            raise ValueError(f"{folder}: expected {part} labels from 0, got {labels.min()}; see first_label")
         if sets and images.shape[1:] != shape:
             raise ValueError(f"{folder}: expected {part} images of {shape} as for training, got {images.shape[1:]}")
         shape = images.shape[1:]
@@ -80,6 +127,40 @@ def read_sets(folder: Path, read: Callable[[Path, str], Array]) -> tuple[Dataset
         sets.append(Dataset(images.reshape(len(images), -1), labels.astype(np.int64)))
     train, test = sets
     return train, test
+
+
+def find_files(folder: Path, name: str = "") -> dict[str, Path]:
+    """Return the four files of a data set by the first two words that their names have in MNIST.
+
+    Where a folder has the same file twice, one with a hyphen comes before one with a dot, and plain before gzipped.
+
+    Raises:
+        FileNotFoundError, ValueError: as in `load_idx`.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder: there is no folder {folder}")
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: (".idx" in path.name, path.name)):
+        match = IDX_NAME.fullmatch(path.name)
+        if match and path.is_file():
+            part = "train" if match["part"].lower() == "train" else "t10k"
+            found.setdefault(match["set"] or "", {}).setdefault(f"{part}-{match['kind'].lower()}", path)
+    if not name and "" not in found and len(found) > 1:
+        raise ValueError(f"name: expected one of the sets in {folder}, {', '.join(sorted(found))}; got none")
+    chosen = found.get(name, {}) if name or "" in found or not found else next(iter(found.values()))
+    prefix = f"{name}-" if name else ""
+    for what in ("train-images", "train-labels", "t10k-images", "t10k-labels"):
+        if what not in chosen:
+            expected = f"{prefix}{what}-idx{3 if what.endswith('images') else 1}-ubyte"
+            raise FileNotFoundError(f"folder: expected {expected} or {expected}.gz in {folder}{_listed(folder)}")
+    return chosen
+
+
+def _listed(folder: Path) -> str:
+    """Return what there is in a folder, to stand at the end of an error."""
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f", got {', '.join(names[:8])}{more}" if names else ", which is empty"
 
 
 def read_idx(path: str | Path, sha256: str | None = None) -> Array:
@@ -147,11 +228,3 @@ def read_header(path: Path, file: BinaryIO) -> tuple[bytes, tuple[int, ...]]:
     if len(lengths) < 4 * magic[3]:
         raise ValueError(f"{path}: truncated in its header")
     return magic + lengths, struct.unpack(f">{magic[3]}I", lengths)
-
-
-def _find(folder: Path, name: str) -> Path:
-    """Return the path of the file called ``name`` or ``name.gz``."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"folder: expected {name} or {name}.gz in {folder}")

@@ -25,8 +25,9 @@ import numpy as np
 from minidl.backend import Array
 from minidl.checks import finite, float_type
 from minidl.checks.arrays import chunks
-from minidl.datasets import Dataset, mean_and_std
+from minidl.datasets import Dataset
 from minidl.files.idx import IDX_TYPES, read_header, read_idx, read_sets
+from minidl.preparation.standardization import mean_and_std
 
 
 def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:

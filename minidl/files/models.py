@@ -16,6 +16,7 @@ from minidl.files.archives import DAMAGED, Arrays, Metadata, read_archive, said,
 from minidl.files.safetensors import read_tensors, write_tensors
 from minidl.layers import Dense, Layer, LogSoftmax, ReLU
 from minidl.model import Sequential
+from minidl.preparation.standardization import Standardizer
 from minidl.regularization.dropout import Dropout
 from minidl.regularization.normalization import BatchNorm
 
@@ -23,23 +24,26 @@ LAYERS: dict[str, type[Layer]] = {kind.__name__: kind for kind in (Dense, ReLU, 
 """The layers that `load` can make; a file names its layers, and can name no others."""
 
 
-def save(model: Sequential, path: str | Path) -> None:
+def save(model: Sequential, path: str | Path, standardizer: Standardizer | None = None) -> None:
     """Write a model to ``path``: parameters, buffers, and the state of dropout's generators.
 
     Args:
         model: on any backend.
         path: ``.npz`` by custom; with ``.safetensors`` at the end, a file in that format, which other libraries read.
+        standardizer: what has been done to the training samples, ``train.standardizer``, and must be done to new ones.
 
     Raises:
         OSError: the file cannot be written; one that was there before is as it was.
         ImportError: safetensors is missing: install minidl[safetensors].
     """
     instance("model", model, Sequential)
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        write_tensors(path, {"model": describe(model)}, model_arrays(model))
-    else:
-        write_archive(path, {"model": describe(model)}, model_arrays(model))
+    path, metadata, arrays = Path(path), {"model": describe(model)}, model_arrays(model)
+    if standardizer is not None:
+        instance("standardizer", standardizer, Standardizer)
+        metadata["standardizer"] = {"dtype": standardizer.dtype, "per_feature": np.ndim(standardizer.mean) > 0}
+        numbers = {"mean": standardizer.mean, "std": standardizer.std}
+        arrays |= {f"standardizer.{name}": np.atleast_1d(np.asarray(number)) for name, number in numbers.items()}
+    (write_tensors if path.suffix == ".safetensors" else write_archive)(path, metadata, arrays)
 
 
 def load(path: str | Path, model: Sequential | None = None, backend: str = "numpy") -> Sequential:
@@ -60,7 +64,7 @@ def load(path: str | Path, model: Sequential | None = None, backend: str = "nump
         ImportError: safetensors is missing.
     """
     path, _ = Path(path), get_backend(backend)
-    metadata, arrays = read_tensors(path) if path.suffix == ".safetensors" else read_archive(path)
+    metadata, arrays = read(path)
     try:
         description = metadata["model"]
         if model is None:
@@ -70,6 +74,31 @@ def load(path: str | Path, model: Sequential | None = None, backend: str = "nump
     except DAMAGED as error:
         raise ValueError(f"{path}: {said(error)}") from error
     return model
+
+
+def load_standardizer(path: str | Path) -> Standardizer:
+    """Read the standardizer that `save` has stored beside a model.
+
+    Raises:
+        FileNotFoundError, OSError, ImportError: as for `load`.
+        ValueError: the file is damaged, or has none in it.
+    """
+    path = Path(path)
+    metadata, arrays = read(path)
+    if "standardizer" not in metadata:
+        raise ValueError(f"{path}: there is no standardizer in it; save(model, path, train.standardizer) stores one")
+    try:
+        about, mean, std = metadata["standardizer"], arrays["standardizer.mean"], arrays["standardizer.std"]
+        if not about["per_feature"]:
+            (mean,), (std,) = mean.tolist(), std.tolist()
+        return Standardizer(mean, std, about["dtype"])
+    except DAMAGED as error:
+        raise ValueError(f"{path}: {said(error)}") from error
+
+
+def read(path: Path) -> tuple[Metadata, Arrays]:
+    """Return metadata and arrays of a file in either format."""
+    return read_tensors(path) if path.suffix == ".safetensors" else read_archive(path)
 
 
 def describe(model: Sequential) -> Metadata:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl.backend import Array, Seed
+from minidl.backend import Seed
 from minidl.checks import at_least, below_one, generator, instance, one_of, positive, positive_int
-from minidl.checks.plan import check_batches, check_dataset
-from minidl.datasets import batch_bounds, minibatches
+from minidl.checks.data import check_sets
+from minidl.checks.plan import check_batches
+from minidl.datasets import Data, batch_bounds, minibatches
 from minidl.inspection.curves import html_table, new_axes
 from minidl.learning_rate.schedules import scheduled
 from minidl.loop import Training, descend
+from minidl.losses import Loss, NLLLoss
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
 
@@ -139,7 +141,7 @@ class RangeTest:
 def lr_range_test(
     model: Sequential,
     optimizer: Optimizer,
-    train: tuple[Array, Array],
+    train: Data,
     *,
     min_lr: float = 1e-7,
     max_lr: float = 10.0,
@@ -149,6 +151,7 @@ def lr_range_test(
     smoothing: float = 0.98,
     stop_factor: float = 4.0,
     seed: Seed = 0,
+    loss: Loss | None = None,
 ) -> RangeTest:
     """Train a copy of ``model`` with a rising learning rate. The model itself, and all else, stays as it is.
 
@@ -164,6 +167,7 @@ def lr_range_test(
         smoothing: how much of the moving average each update keeps, from 0 up to but not including 1.
         stop_factor: stop when the smoothed loss exceeds this many times its lowest value so far, at least 1.
         seed: for the order of the samples.
+        loss: as for `minidl.fit`.
 
     Returns:
         What was measured, up to the update before the one whose loss was not finite, or too high.
@@ -183,18 +187,19 @@ def lr_range_test(
     if positive_int("updates", updates) < 2:
         raise ValueError(f"updates: expected at least 2, got {updates}")
     rng = deepcopy(generator("seed", seed))
-    data = check_dataset("train", train, model)
-    check_batches(model, {stop - start for start, stop in batch_bounds(len(data.x), batch_size)})
+    loss = NLLLoss() if loss is None else deepcopy(loss)
+    (data,) = check_sets(model, loss, train=train)
+    n = len(data[0])
+    check_batches(model, {stop - start for start, stop in batch_bounds(n, batch_size)})
     # Copies make this safe: an error or an interruption, at whatever point, finds nothing to put back.
-    state = Training(deepcopy(model), deepcopy(optimizer), rng)
+    state = Training(deepcopy(model), deepcopy(optimizer), rng, loss=loss)
     rates = (np.geomspace if spacing == "exponential" else np.linspace)(min_lr, max_lr, updates).tolist()
     endless = chain.from_iterable(minibatches(data, batch_size, rng) for _ in count())
-    batches = scheduled(islice(endless, updates), state, lambda _: rates[state.updates], len(data.x))
+    batches = scheduled(islice(endless, updates), state, lambda _: rates[state.updates], n)
 
     result, average, lowest = RangeTest([], [], []), 0.0, float("inf")
     with np.errstate(over="ignore", invalid="ignore"):  # the end of the test is an explosion, and meant to be
-        for i, loss in enumerate(descend(state, batches)):
-            value = float(loss)
+        for i, value in enumerate(map(float, descend(state, batches))):
             average = smoothing * average + (1 - smoothing) * value
             smoothed = average / (1 - smoothing ** (i + 1))  # the average starts at zero, as in Adam
             if not isfinite(value) or smoothed > stop_factor * lowest:
