@@ -68,7 +68,7 @@ pygments_style, pygments_dark_style = "tango", "monokai"
 # What the signatures mention that others document. `None` and Python's own exceptions are known to Sphinx.
 nitpick_ignore_regex = [
     ("py:.*", r"(numpy|np|pathlib|matplotlib|collections|contextlib|typing|types|hypothesis|st)\..*"),
-    ("py:.*", "Any|Callable|Iterator|Mapping|ModuleType|NDArray|Axes|Path|SearchStrategy|DrawFn|TypeVar"),
+    ("py:.*", "Any|Callable|Iterator|Mapping|ModuleType|NDArray|Axes|Figure|Path|SearchStrategy|DrawFn|TypeVar|tqdm"),
     ("py:exc", "TypeError, ValueError|ValueError, TypeError"),
     ("py:obj", "update"),  # the method of every optimiser
 ]
@@ -92,10 +92,15 @@ def name_arrays(
 def mark_blocks(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
     """Mark formulas and code in a docstring as what they are: paragraphs that are indented more than the one above.
 
-    Of an attribute, napoleon would take what the first line has before a colon for its type; so begin with a colon.
+    Of an attribute, and of what a function returns, napoleon would take what the first line has before a colon for its
+    type; so begin with a colon.
     """
     if lines and what in ("attribute", "data", "property"):
         lines[0] = f": {lines[0]}"
+    for i, line in enumerate(lines[:-1]):
+        if line.strip() == "Returns:":
+            text = lines[i + 1].lstrip()
+            lines[i + 1] = f"{lines[i + 1].removesuffix(text)}: {text}"
     marked: list[str] = []
     depth, block = 0, False  # indentation of the last paragraph that is text; whether we are in a block
     for line in lines:

@@ -18,7 +18,17 @@ ENGINE, START = ROOT / "docs" / "engine", ROOT / "docs" / "start"
 STATING = (ROOT / "docs" / "index.md", START / "map.md")
 """The pages that state times."""
 PATH = ("backend", "initializers", "layers", "losses", "optimizers", "model", "loop", "datasets", "fitting")
-FOLDERS = ("checks", "parameters", "regularization", "callbacks", "learning_rate", "files", "testing", "machine")
+FOLDERS = (
+    "checks",
+    "parameters",
+    "regularization",
+    "callbacks",
+    "learning_rate",
+    "files",
+    "inspection",
+    "testing",
+    "machine",
+)
 FENCE = re.compile(r"^(`{3,})(\S*)[ ]*([^\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"^:([a-z-]+):[ ]*(.*)$", re.MULTILINE)
 
