@@ -28,6 +28,7 @@ from minidl.learning_rate.schedules import (
     constant, cosine_restarts, exp_range, exponential_decay, linear, one_cycle, piecewise, step_decay, triangular,
     triangular2,
 )  # fmt: skip
+from minidl.inspection.mistakes import classes, confusion_matrix, plot_confusion_matrix, plot_mistakes
 from minidl.learning_rate.range_test import RangeTest, lr_find, lr_range_test
 from minidl.files.idx import load_idx, read_idx
 from minidl.files.memory_maps import convert_idx, load_npy
@@ -40,9 +41,9 @@ __all__ = [
     "BACKENDS", "SGD", "Adagrad", "Adam", "BatchNorm", "Callback", "Dataset", "Dense", "DivergedError", "Dropout",
     "EarlyStopping", "Group", "History", "Layer", "LogSoftmax", "MSELoss", "Momentum", "NLLLoss", "Nesterov",
     "Optimizer", "RMSprop", "RandomAffine", "RangeTest", "ReLU", "Sequential", "Standardizer", "Training",
-    "array_module", "constant", "convert_idx", "cosine_restarts", "descend", "evaluate", "exp_range",
-    "exponential_decay", "fit", "get_backend", "glorot_uniform", "he_normal", "linear", "load", "load_idx",
-    "load_mnist", "load_npy", "load_standardizer", "load_training", "lr_find", "lr_range_test", "minibatches",
-    "one_cycle", "piecewise", "predict", "read_idx", "save", "save_training", "standardize", "step_decay",
-    "to_numpy", "triangular", "triangular2", "uniform_fan_in",
+    "array_module", "classes", "confusion_matrix", "constant", "convert_idx", "cosine_restarts", "descend",
+    "evaluate", "exp_range", "exponential_decay", "fit", "get_backend", "glorot_uniform", "he_normal", "linear",
+    "load", "load_idx", "load_mnist", "load_npy", "load_standardizer", "load_training", "lr_find", "lr_range_test",
+    "minibatches", "one_cycle", "piecewise", "plot_confusion_matrix", "plot_mistakes", "predict", "read_idx",
+    "save", "save_training", "standardize", "step_decay", "to_numpy", "triangular", "triangular2", "uniform_fan_in",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from minidl.callbacks.checkpoints import Checkpoint, checkpoint_path, plan_of
 from minidl.callbacks.debugging import Debugging
 from minidl.callbacks.divergence import FiniteLoss, require_finite
 from minidl.callbacks.early_stopping import EarlyStopping
+from minidl.callbacks.interruption import KeepHistory
 from minidl.callbacks.progress import ProgressBar
 from minidl.checks import flag, function_or_none, generator, instance, positive, positive_int
 from minidl.checks.data import Pair, check_input, check_sets, is_regression
@@ -85,7 +86,7 @@ def fit(
             ``after_epoch`` has ended stays ended.
         debug: look for NaN and infinity in every layer's output and gradients and in the parameters, and name the
             first place where one appears; slower. It takes the place of the model's own ``watch`` meanwhile.
-        progress: show a progress bar: always, never, or, by default, where the output is a terminal.
+        progress: show a progress bar: always, never, or, by default, in a terminal and in a notebook.
         description: stands before the bar.
 
     Returns:
@@ -97,7 +98,8 @@ def fit(
         FileExistsError: there is a checkpoint, and ``resume`` is False.
         OSError: the checkpoint cannot be written. A disk that is full later on only causes a warning.
         DivergedError: the loss became infinite or NaN. The error names where, and what to try.
-        SystemExit: a signal has ended a run with checkpoints.
+        SystemExit: a signal has ended a run with checkpoints; in a notebook, Ctrl-C raises KeyboardInterrupt instead.
+        KeyboardInterrupt: as always; its attribute ``history`` has the epochs finished before.
     """
     loss = NLLLoss() if loss is None else loss
     sets = check_sets(model, loss, train=train, test=test)
@@ -148,6 +150,7 @@ def fit(
         return row
 
     attached = (
+        KeepHistory(),
         FiniteLoss(),
         ProgressBar(updates, epochs, progress, description),
         Debugging() if debug else None,

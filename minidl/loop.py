@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minidl.backend import Array, Generator, convert
+from minidl.inspection.curves import Curves
 from minidl.losses import Loss, NLLLoss
 from minidl.model import Sequential
 from minidl.optimizers import Optimizer
@@ -98,8 +99,8 @@ class Callback:
         """Do something after an epoch has been measured; its row is the last one of ``state.history``."""
 
 
-@dataclass
-class History:
+@dataclass(repr=False)
+class History(Curves):
     """The curves of a run: a list for each column, with an entry for each epoch.
 
     Losses are means over all samples, accuracies are fractions from 0 to 1. Both are taken after the epoch's last

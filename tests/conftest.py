@@ -1,10 +1,14 @@
 import os
+import signal
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 import minidl
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # under nohup, or in the background of a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", derandomize=True, deadline=None)

@@ -171,7 +171,7 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
     noise = jitter()
 
     def augment(x, rng):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         return noise(x, rng)
 
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -189,7 +189,7 @@ def test_a_signal_ends_the_update_saves_and_says_how_to_go_on(tmp_path, capsys, 
 
     def augment(x, rng):
         if next(calls) == 5:
-            os.kill(os.getpid(), kind)
+            signal.raise_signal(kind)
         return noise(x, rng)
 
     before = signal.getsignal(kind)
@@ -206,7 +206,7 @@ def test_a_signal_ends_the_update_saves_and_says_how_to_go_on(tmp_path, capsys, 
 def test_a_signal_during_the_measurements_is_not_lost(tmp_path, capsys):
     def interrupt(_model, history):
         if len(history) == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(SystemExit):
         train(checkpoint=tmp_path / "run.npz", after_epoch=interrupt)

@@ -23,6 +23,7 @@ PATH = ["backend", "initializers", "layers", "losses", "optimizers", "model", "l
 """The short path, in reading order."""
 BASES = {  # what a module of the path builds on besides those before it, and a reader may skip
     "layers": {"checks", "parameters.views"},
+    "loop": {"inspection.curves"},
     "losses": {"checks"},
     "optimizers": {"checks", "parameters.blocks", "regularization.weight_decay"},
     "model": {"checks", "checks.chain", "parameters.freezing", "parameters.memory", "parameters.parts"},
@@ -140,7 +141,7 @@ def test_importing_brings_in_little_besides_numpy():
         "tqdm",
         "threadpoolctl",
         "importlib.resources",
-        "minidl.machine",
+        "minidl.machine.doctor",
     )
     code = f"import sys, minidl; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -4,6 +4,7 @@
 epoch, and when a signal asks the program to end.
 """
 
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from minidl.files.models import state_of
 from minidl.files.runs import load_training, save_training
 from minidl.loop import Callback, Training
 from minidl.losses import Loss, NLLLoss
+from minidl.machine.terminal import in_notebook, tell
 from minidl.optimizers import Optimizer
 
 
@@ -90,15 +92,19 @@ class Checkpoint(Callback):
             warnings.warn(message, RuntimeWarning, stacklevel=5)
 
     def end_if_asked(self, state: Training) -> None:
-        """End the program if a signal has come, as shells report a program that a signal has ended."""
-        if self.signals.received:
-            where = f"after update {state.updates} in epoch {state.epoch}"
-            print(
-                f"\nStopped {where}. The checkpoint is {self.path}; the same call of fit goes on from it with "
-                "resume=True.",
-                file=sys.stderr,
-            )
-            raise SystemExit(128 + self.signals.received)
+        """If a signal has come, end the program, as shells report one that a signal has ended.
+
+        A notebook goes on, and so does a session at Python's prompt: there, Ctrl-C ends no more than the call of fit.
+        """
+        if not self.signals.received:
+            return
+        where = f"after update {state.updates} in epoch {state.epoch}"
+        tell(
+            f"\nStopped {where}. The checkpoint is {self.path}; the same call of fit goes on from it with resume=True."
+        )
+        if self.signals.received == signal.SIGINT and (in_notebook() or hasattr(sys, "ps1")):
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self.signals.received)
 
 
 def checkpoint_path(checkpoint: str | Path, rng: Generator) -> Path:

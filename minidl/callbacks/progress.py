@@ -1,7 +1,9 @@
-"""A progress bar, drawn by tqdm."""
+"""A progress bar, drawn by tqdm: a line of text in a terminal, a widget in a notebook."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from minidl.backend import Array
 from minidl.callbacks.divergence import can_look
 from minidl.loop import Callback, Training
+from minidl.machine.terminal import in_notebook, usable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -20,7 +23,7 @@ class ProgressBar(Callback):
     Args:
         updates: how many the whole run makes.
         epochs: how many it has.
-        show: True, False, or None for where the output is a terminal.
+        show: True, False, or None for where somebody looks: in a terminal or a notebook.
         description: stands before the bar.
     """
 
@@ -33,12 +36,21 @@ class ProgressBar(Callback):
     @contextmanager
     def around(self, state: Training) -> Iterator[None]:
         """Open the bar, where a resumed run left it, and close it in the end."""
-        from tqdm import tqdm  # here, because importing it takes a fifth of the time that NumPy takes
-
-        hide = None if self.show is None else not self.show  # None: tqdm hides it unless the output is a terminal
-        bar = tqdm(total=self.updates, initial=state.updates, desc=self.description, unit="update", disable=hide)
-        with bar as self.bar:
+        with self.open(state.updates) as self.bar:
             yield
+
+    def open(self, updates: int) -> tqdm[Any]:
+        """Return the bar, hidden where nobody looks."""
+        with warnings.catch_warnings():  # in a notebook without ipywidgets, tqdm says so, and draws a line of text
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            from tqdm.auto import tqdm  # here, because importing it takes a fifth of the time that NumPy takes
+
+            hide = None if self.show is None else not self.show  # None: tqdm hides it unless the output is a terminal
+            if not usable(sys.stderr):
+                hide = True
+            elif hide is None and in_notebook():
+                hide = False
+            return tqdm(total=self.updates, initial=updates, desc=self.description, unit="update", disable=hide)
 
     def after_update(self, state: Training, loss: Array) -> None:
         """Advance the bar."""

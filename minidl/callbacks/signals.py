@@ -1,13 +1,16 @@
-"""Signals: SIGINT (Ctrl-C) and SIGTERM wait until the update in progress is complete."""
+"""Signals: SIGINT (Ctrl-C), SIGTERM and a closed terminal wait until the update in progress is complete."""
 
 import signal
 from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+KINDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+"""What asks a program to end: SIGHUP where a terminal has been closed, SIGBREAK (Ctrl-Break) on Windows."""
+
 
 class Signals:
-    """A context in which SIGINT and SIGTERM are noted, in place of ending the program at once.
+    """A context in which signals are noted, in place of ending the program at once.
 
     Only a program's main thread can see to that; in another thread nothing changes.
 
@@ -21,7 +24,7 @@ class Signals:
         """From here on, let signals wait, except those that the program ignores."""
         self.handlers: dict[signal.Signals, Any] = {}
         if current_thread() is main_thread():
-            kinds = [kind for kind in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(kind) != signal.SIG_IGN]
+            kinds = [kind for kind in KINDS if signal.getsignal(kind) not in (signal.SIG_IGN, None)]
             self.handlers = {kind: signal.signal(kind, self.note) for kind in kinds}
         return self
 

@@ -18,6 +18,7 @@ from minidl.checks import at_least, below_one, generator, instance, one_of, posi
 from minidl.checks.data import check_sets
 from minidl.checks.plan import check_batches
 from minidl.datasets import Data, batch_bounds, minibatches
+from minidl.inspection.curves import html_table, new_axes
 from minidl.learning_rate.schedules import scheduled
 from minidl.loop import Training, descend
 from minidl.losses import Loss, NLLLoss
@@ -37,7 +38,7 @@ START = 0.1
 """The first part of the test, in which the moving average has few values to average, and its slope means nothing."""
 
 
-@dataclass
+@dataclass(repr=False)
 class RangeTest:
     """What `lr_range_test` measured, an entry for each update."""
 
@@ -48,57 +49,80 @@ class RangeTest:
     smoothed: list[float]
     """A moving average of the losses, weighted towards the latest."""
 
-    def steepest(self) -> float | None:
-        """Return the rate at which the smoothed loss falls fastest, against the logarithm of the rate; None if nowhere.
+    def steepest(self) -> float:
+        """Return the learning rate at which the smoothed loss falls fastest, against the logarithm of the rate.
 
         In the manner of fast.ai's ``lr_find`` in its first version.
+
+        Raises:
+            ValueError: the loss never falls, so there is no suggestion.
         """
-        descent = self._descent()
-        if not descent:
-            return None
+        descent = self._require_descent()
         slope = np.gradient(self.smoothed, np.log(self.lr))
         return self.lr[min(descent, key=lambda i: float(slope[i]))]
 
-    def valley(self) -> float | None:
-        """Return the middle of the longest descent of the smoothed loss, rises left out; None if there is none.
+    def valley(self) -> float:
+        """Return the rate in the middle of the valley: half as many updates before its end as its descent is long.
 
-        In the manner of fast.ai's ``lr_find`` in its second version.
+        The descent is the longest falling subsequence of the smoothed loss, in which rises are left out, between the
+        noisy start and the minimum. This is the rule of fast.ai's ``lr_find`` in its second version.
+
+        Raises:
+            ValueError: the loss never falls, so there is no suggestion.
         """
-        descent = self._descent()
-        if not descent:
-            return None
+        descent = self._require_descent()
         falling = longest_descent([self.smoothed[i] for i in descent])
-        return self.lr[descent[falling[len(falling) // 2]]]
+        length = len(falling)
+        return self.lr[descent[falling[-1] - length + length // 3 + length // 6]]
 
-    def minimum_tenth(self) -> float | None:
-        """Return a tenth of the rate at which the smoothed loss is lowest; None if it never falls.
+    def minimum_tenth(self) -> float:
+        """Return a tenth of the learning rate at which the smoothed loss is lowest.
 
         A rule of thumb of the fast.ai course.
-        """
-        descent = self._descent()
-        return self.lr[descent[-1]] / 10 if descent else None
 
-    def suggestions(self) -> dict[str, float | None]:
-        """Return all suggestions by name."""
+        Raises:
+            ValueError: the loss never falls, so there is no suggestion.
+        """
+        return self.lr[self._require_descent()[-1]] / 10
+
+    def suggestions(self) -> dict[str, float]:
+        """Return all suggestions by name; none, if the loss never falls."""
+        if not self._descent():
+            return {}
         return {"steepest": self.steepest(), "valley": self.valley(), "minimum/10": self.minimum_tenth()}
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Draw loss and smoothed loss against the rate, with the suggestions marked, and return the axes."""
-        from matplotlib import pyplot as plt
-
-        if axes is None:
-            axes = plt.subplots(layout="constrained")[1]
+        axes = axes or new_axes()
         axes.plot(self.lr, self.loss, color="tab:gray", alpha=0.4, label="loss of the batch")
         axes.plot(self.lr, self.smoothed, color="tab:blue", label="smoothed")
-        for (name, rate), colour in zip(
-            self.suggestions().items(), ("tab:red", "tab:orange", "tab:green"), strict=True
-        ):
-            if rate is not None:
-                axes.axvline(rate, color=colour, linestyle="--", label=f"{name}: {rate:.2g}")
+        colours = ("tab:red", "tab:orange", "tab:green")
+        for (name, rate), colour in zip(self.suggestions().items(), colours, strict=False):
+            axes.axvline(rate, color=colour, linestyle="--", label=f"{name}: {rate:.2g}")
         axes.set(xscale="log", xlabel="learning rate (logarithmic)", ylabel="loss")
         axes.set_ylim(0, 1.2 * max(self.smoothed, default=1.0))
         axes.legend()
         return axes
+
+    def __repr__(self) -> str:
+        span = f", learning rates {self.lr[0]:.2g} to {self.lr[-1]:.2g}" if self.lr else ""
+        found = ", ".join(f"{name} {rate:.2g}" for name, rate in self.suggestions().items())
+        return f"RangeTest({len(self.lr)} updates{span}; {found or 'no suggestion'})"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: the suggestions."""
+        return html_table(
+            [{"updates": str(len(self.lr))} | {k: f"{rate:.3g}" for k, rate in self.suggestions().items()}]
+        )
+
+    def _require_descent(self) -> list[int]:
+        """Return `_descent`, or raise a ValueError that says what to do."""
+        if not (descent := self._descent()):
+            raise ValueError(
+                "no suggestion: the smoothed loss does not fall; look at plot(), and try a wider range of learning "
+                "rates, more updates, or standardised inputs"
+            )
+        return descent
 
     def _descent(self) -> list[int]:
         """Return the positions between the noisy start and the minimum; none, if the loss does not fall to speak of."""

@@ -186,7 +186,7 @@ def cpu_flags() -> set[str]:
 def _cpuinfo(key: str) -> str:
     """Return the first value called ``key`` in Linux's description of the processors; "" if there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     return next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == key), "")
@@ -196,7 +196,7 @@ def available_cpus() -> int:
     """Return how many cores this process may use: fewer than there are, if the system or a container says so."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:  # what containers set: microseconds of work allowed in each period, or "max"
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
         return max(1, min(cpus, round(int(quota) / int(period))))
     except (OSError, ValueError):
         return cpus
