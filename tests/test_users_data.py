@@ -96,6 +96,8 @@ def test_everywhere(data):
     assert [(len(x), len(labels)) for x, labels in batches] == [(60, 60)]
     losses = [minidl.lr_range_test(model, minidl.SGD(), d, updates=5, batch_size=9).loss for d in (data, (X, LABELS))]
     assert losses[0] == losses[1]
+    matrix = minidl.confusion_matrix(model, data)
+    assert matrix.tolist() == minidl.confusion_matrix(model, (X, LABELS)).tolist()
     scaled, _ = minidl.standardize(data, data)
     np.testing.assert_allclose(scaled.x, minidl.standardize((X, LABELS), (X, LABELS))[0].x, atol=1e-6)
 
@@ -263,6 +265,8 @@ def fit_both(data):
     yield "test", lambda model, rng: train((X, LABELS), data, model, seed=rng)
     yield "train", lambda model, rng: minidl.lr_range_test(model, minidl.SGD(), data, seed=rng)
     yield "data", lambda model, rng: minidl.evaluate(model, data)
+    yield "data", lambda model, rng: minidl.confusion_matrix(model, data)
+    yield "data", lambda model, rng: minidl.plot_mistakes(model, data, shape=(1, 5))
 
 
 @pytest.mark.parametrize(("data", "message"), NO_PAIR.values(), ids=NO_PAIR)

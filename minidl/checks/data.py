@@ -109,7 +109,6 @@ def check_sets(model: Sequential, loss: Loss, **sets: Any) -> list[Pair]:
     Raises:
         TypeError, ValueError: something does not fit; nothing has been changed.
     """
-    instance("model", model, Sequential)
     check_loss(loss)
     checked = {name: check_dataset(name, data, model, loss) for name, data in sets.items() if data is not None}
     try_loss(model, loss, *next(iter(checked.values())))
@@ -139,6 +138,7 @@ def check_dataset(name: str, data: Any, model: Sequential, loss: Loss | None = N
     Raises:
         TypeError, ValueError: something does not fit the model.
     """
+    instance("model", model, Sequential)
     given, labels = pair(name, data)
     x = samples(name, given, model)
     if is_regression(loss):

@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minidl.backend import Array, array_module, to_numpy
 from minidl.checks import positive_int
+from minidl.checks.data import check_dataset
+from minidl.datasets import Data
 from minidl.fitting import predict
 from minidl.inspection.curves import new_axes
 from minidl.model import Sequential
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def classes(model: Sequential, x: Array) -> Array:
+def classes(model: Sequential, x: ArrayLike) -> Array:
     """Return the most probable class of each sample: (n, in_features) -> integers (n,).
 
     Raises:
@@ -25,7 +28,7 @@ def classes(model: Sequential, x: Array) -> Array:
     return found
 
 
-def confusion_matrix(model: Sequential, data: tuple[Array, Array]) -> Array:
+def confusion_matrix(model: Sequential, data: Data) -> Array:
     """Count how often samples of each class are taken for each class.
 
     Args:
@@ -36,17 +39,11 @@ def confusion_matrix(model: Sequential, data: tuple[Array, Array]) -> Array:
         Integers (K, K): a row for each right class, a column for each given one. The diagonal counts what is right.
 
     Raises:
-        ValueError, TypeError: as `minidl.predict`; or labels and samples differ in number, or a label is out of range.
+        ValueError, TypeError: ``data`` does not fit the model.
     """
-    x, labels = data
-    given, right = to_numpy(classes(model, x)), np.asarray(to_numpy(labels))
-    if right.shape != given.shape or right.dtype.kind not in "iu":
-        raise ValueError(
-            f"data: expected an integer label for each of {len(given)} samples, got {right.shape} {right.dtype}"
-        )
+    x, labels = check_dataset("data", data, model)
+    given, right = to_numpy(classes(model, x)), to_numpy(labels)
     k = int(model.out_features or max(given.max(), right.max()) + 1)
-    if right.min() < 0 or right.max() >= k:
-        raise ValueError(f"data: expected labels from 0 to {k - 1}, got {right.min()} to {right.max()}")
     counts: Array = np.bincount(k * right.astype(np.int64) + given, minlength=k * k).reshape(k, k)
     return counts
 
@@ -67,9 +64,7 @@ def plot_confusion_matrix(matrix: Array, axes: "Axes | None" = None) -> "Axes":
     return axes
 
 
-def plot_mistakes(
-    model: Sequential, data: tuple[Array, Array], shape: tuple[int, int] = (28, 28), most: int = 20
-) -> "Figure":
+def plot_mistakes(model: Sequential, data: Data, shape: tuple[int, int] = (28, 28), most: int = 20) -> "Figure":
     """Draw the images that ``model`` gets wrong, the most confident mistakes first, and return the figure.
 
     Args:
@@ -83,7 +78,7 @@ def plot_mistakes(
     """
     from matplotlib import pyplot as plt
 
-    x, labels = data
+    x, labels = check_dataset("data", data, model)
     most, (height, width) = positive_int("most", most), shape
     if x.shape[1:] != (height * width,):
         raise ValueError(f"shape: expected height and width of images with {x.shape[1:]} pixels, got {shape}")
