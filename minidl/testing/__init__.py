@@ -11,6 +11,7 @@ from minidl.testing.examples import away_from_zero
 from minidl.testing.gradients import check_gradients, complex_step_gradient, numerical_gradient
 from minidl.testing.layers import check_layer
 from minidl.testing.losses import check_loss
+from minidl.testing.optimizers import check_optimizer
 from minidl.testing.slopes import GradientError, KinkError
 from minidl.testing.strict_backend import StrictArray, strict_backend
 
@@ -23,6 +24,7 @@ __all__ = [
     "check_gradients",
     "check_layer",
     "check_loss",
+    "check_optimizer",
     "complex_step_gradient",
     "numerical_gradient",
     "strict_backend",
