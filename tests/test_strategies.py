@@ -71,9 +71,9 @@ def test_networks_of_own_layers_and_heads(data):
 
 
 def test_all_that_can_be_drawn_is_drawn():
-    made = networks(3, hidden=[dense_tanh, dense_hard_tanh], depth=4)
+    made = networks(3, hidden=[dense_tanh, dense_hard_tanh], depth=2)
     kinds = {Tanh, HardTanh}
-    assert find(made, lambda model: len(model.layers) == 10 + 2 and kinds <= set(map(type, model.layers)))
+    assert find(made, lambda model: kinds <= set(map(type, model.layers)))
     smallest = find(made, lambda _: True)
     assert repr(smallest) == "Sequential(Dense(3, 3), LogSoftmax())"
 
