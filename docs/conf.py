@@ -103,10 +103,14 @@ def mark_blocks(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, l
 def find_elsewhere(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
 ) -> nodes.reference | None:
-    """Find `minidl.Dense`, which is documented as minidl.layers.Dense, and what a module imports from another."""
+    """Find `minidl.Dense`, which is documented as minidl.layers.Dense, and what a module imports from another.
+
+    `minidl.testing` offers what its modules define in the same way.
+    """
     if node["refdomain"] != "py":
         return None
-    found = env.domains.python_domain.find_obj(env, "", "", node["reftarget"].removeprefix("minidl."), None, 1)
+    target = node["reftarget"].removeprefix("minidl.").removeprefix("testing.")
+    found = env.domains.python_domain.find_obj(env, "", "", target, None, 1)
     if len(found) != 1:
         return None
     name, entry = found[0]
