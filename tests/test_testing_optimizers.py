@@ -864,6 +864,15 @@ class DampedMomentum(Momentum):
         w -= v
 
 
+class LazyMomentum(Momentum):
+    """Leaves the velocity alone where the gradient is 0."""
+
+    def update(self, w, g, lr, v):
+        v *= 1 - (1 - self.gamma) * (g != 0)
+        v += lr * g
+        w -= v
+
+
 class LionThatUpdatesFirst(Lion):
     """Orders swapped."""
 
@@ -901,7 +910,7 @@ ZOO = [
     (Uphill, None, "direction", "goes uphill"),
     (LostParameters, None, "place", "a step leaves w as it was\nhint: w = … makes a new array that is lost"),
     (ClipsInPlace, None, "place", "a step changes g\nhint: make a new array"),
-    (HalfOfThem, None, "direction", r"leaves w\[3\], one of 6, as it was"),
+    (HalfOfThem, None, "direction", r"leaves w\[3\], one of 7, as it was"),
     (FirstBlock, None, "portions", r"w\[6\d+\], one of 70000, depends on the portions"),
     (DividedByZero, None, "direction", "where the gradient is 0, w becomes NaN in float64\nhint: add ε"),
     (EpsilonBelowFloat32, None, "direction", "where the gradient is 0, w becomes NaN in float32\nhint: add ε"),
@@ -978,6 +987,7 @@ ZOO = [
     (lambda: Momentum(form="pytorch"), momentum, "reference", "learning rate is inside"),
     (MomentumBackwards, momentum, "reference", "step 2 of 24.*or t; the first step agrees"),
     (DampedMomentum, momentum, "reference", r"the first step is 0.1, or \(1 − gamma\), times"),
+    (LazyMomentum, momentum, "reference", "or t; the first step agrees"),
     (LionThatUpdatesFirst, lion, "reference", "or t; the first step agrees"),
     (LionWithSwappedBetas, lion, "reference", "beta1 and beta2 are swapped"),
     (AMSGradWithoutMemory, amsgrad, "reference", "or t; the first step agrees"),

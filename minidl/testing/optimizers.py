@@ -70,7 +70,7 @@ def check_optimizer(make: Make, reference: Reference | None = None, *, examples:
     function_or_none("reference", reference)
     rules = RULES | ({} if reference is None else {"reference": partial(check_reference, reference=reference)})
     for number in range(positive_int("examples", examples)):
-        course = draw_course(np.random.default_rng([seed, number]), n=6 + 4 * (number % 9), steps=24)
+        course = draw_course(np.random.default_rng([seed, number]), n=7 + 4 * (number % 9), steps=24)
         if reference is not None:
             transcribe(reference, trial_of(course))  # refuses one that is no transcription, whatever the optimiser
         for name, check in rules.items():

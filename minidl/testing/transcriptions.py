@@ -30,8 +30,19 @@ from minidl.testing.courses import TOLERANCE, Course, Make, parting, with_argume
 Reference = Callable[[float, Callable[[float], float], Sequence[float]], Iterable[float]]
 """The algorithm of a paper: (w, gradient, rates) -> w after each step."""
 
-LANDSCAPES = [(1.0, 0.25), (1.0, 0.5), (1.0, 1.0), (30.0, 30.0), (1e-4, 0.25), (1e-8, 0.25)]
-"""For the parameters in turn, how large the gradient is, and how wide its waves are; the last is as small as most ε."""
+LANDSCAPES = [
+    (1.0, 0.25, -1.0),
+    (1.0, 0.5, -1.0),
+    (1.0, 1.0, -1.0),
+    (30.0, 30.0, -1.0),
+    (1e-4, 0.25, -1.0),
+    (1e-8, 0.25, -1.0),
+    (1.0, 0.25, 0.0),
+]
+"""For the parameters in turn, how large the gradient is, how wide its waves are, and how low they reach.
+
+One is as small as most ε; another has parts where it is 0, as for a unit of ReLU that is not active.
+"""
 
 
 @dataclass
@@ -39,16 +50,16 @@ class Trial:
     """A start and a landscape for each parameter, and a learning rate for each step."""
 
     start: list[float]
-    landscapes: list[tuple[float, float]]
+    landscapes: list[tuple[float, float, float]]
     rates: list[float]
 
     def gradients(self) -> list[Callable[[float], float]]:
         """Return the gradient of each parameter: it depends on where the steps have led, and changes its sign."""
-        return [partial(_slope, size, width) for size, width in self.landscapes]
+        return [partial(_slope, *landscape) for landscape in self.landscapes]
 
 
-def _slope(size: float, width: float, w: float) -> float:
-    return size * (0.1 + 0.5 * sin(w / width))
+def _slope(size: float, width: float, lowest: float, w: float) -> float:
+    return size * max(0.1 + 0.5 * sin(w / width), lowest)
 
 
 def trial_of(course: Course) -> Trial:
@@ -146,7 +157,8 @@ def _causes(make: Make, reference: Reference, trial: Trial) -> Iterator[str]:
             yield f"{a} and {b} are swapped"
     if agree(make, replace(trial, rates=trial.rates[:1] * len(trial.rates))):
         yield "the learning rate is inside what is carried in one, and outside in the other; while constant, they agree"
-    if agree(make, replace(trial, landscapes=[(1e6, 0.25)] * len(trial.start)), tolerance=1e-4):
+    steep = [(1e6, width, lowest) for _, width, lowest in trial.landscapes]
+    if agree(make, replace(trial, landscapes=steep), tolerance=1e-4):
         yield "ε has another size or place, under the root or beside it; where gradients are large they agree"
     if in_proportion and not isclose(ratio, 1, rel_tol=1e-4):
         names = [name for name, value in _factors(optimizer) if isclose(ratio, value, rel_tol=1e-4)]
