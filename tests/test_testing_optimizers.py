@@ -326,6 +326,25 @@ def nesterov_of_pytorch(w, gradient, rates):
         yield w
 
 
+@dataclass(eq=False)
+class Proximal(SGD):
+    """Has an L1 penalty of its own, which makes small weights exactly 0."""
+
+    l1: float = argument(0.1, positive)
+
+    def update(self, w, g, lr):
+        xp = array_module(w)
+        w -= lr * g
+        w[...] = xp.sign(w) * xp.maximum(abs(w) - lr * self.l1, 0 * w)
+
+
+def proximal(w, gradient, rates):
+    for rate in rates:
+        w = w - rate * gradient(w)
+        w = sign(w) * max(abs(w) - 0.1 * rate, 0.0)
+        yield w
+
+
 class SparedVector(Momentum):
     """Carries a vector that it does not need, which costs memory and changes nothing."""
 
@@ -366,6 +385,7 @@ READERS = {
     "Rprop": (Rprop, None),
     "its own step": (OwnStep, momentum_with_the_rate_outside),
     "its own step, Nesterov": (lambda: OwnStep(nesterov=True), nesterov_of_pytorch),
+    "L1": (Proximal, proximal),
     "a vector too many": (SparedVector, momentum),
     "clipped": (Clipped, None),
     "defined in a function": (defined_in_a_function, sgd),
@@ -443,6 +463,13 @@ class EpsilonBelowFloat32(Adagrad):
     def update(self, w, g, lr, s):
         s += g * g
         w -= lr * g / (array_module(w).sqrt(s) + 1e-50)
+
+
+class Drifts(SGD):
+    """Adds ε to what it should not be added to."""
+
+    def update(self, w, g, lr):
+        w -= lr * (g + 1e-8)
 
 
 class LowestRate(SGD):
@@ -524,6 +551,16 @@ class DoublePrecisionState(KerasAdagrad):
             self.state = {"s": array_module(params).full(params.shape, 0.1)}
         if grads.shape != params.shape or grads.dtype != params.dtype or self.state["s"].shape != params.shape:
             raise ValueError("params, grads: do not fit")
+
+
+class HalfPrecision(SGD):
+    def update(self, w, g, lr):
+        w -= (lr * g).astype("float16").astype(w.dtype)
+
+
+class SinglePrecision(Momentum):
+    def update(self, w, g, lr, v):
+        super().update(w, g.astype("float32"), lr, v)
 
 
 class WrongInSinglePrecision(SGD):
@@ -613,6 +650,19 @@ class AlwaysClassical(Adagrad):
 class IgnoresGroups(SGD):
     def step(self, params, grads, groups=None):
         super().step(params, grads, None if groups is None else [Group(slice(0, len(params)), groups[0].lr_scale)])
+
+
+class NothingForAll(OwnWalk):
+    def step(self, params, grads, groups=None):
+        super().step(params, grads, groups or None)
+
+
+class Prunes(SGD):
+    """Makes small weights 0, and so keeps biases where they begin."""
+
+    def update(self, w, g, lr):
+        w -= lr * g
+        w *= abs(w) > 1e-2
 
 
 class DecaysFrozen(OwnWalk):
@@ -914,6 +964,7 @@ ZOO = [
     (FirstBlock, None, "portions", r"w\[6\d+\], one of 70000, depends on the portions"),
     (DividedByZero, None, "direction", "where the gradient is 0, w becomes NaN in float64\nhint: add ε"),
     (EpsilonBelowFloat32, None, "direction", "where the gradient is 0, w becomes NaN in float32\nhint: add ε"),
+    (Drifts, None, "direction", "where the gradient has always been 0, w grows"),
     (LowestRate, None, "direction", "with lr = 0, the first step moves w"),
     (Normalized, None, "portions", "depends on the portions in which the parameters come"),
     (SmallerPortions, None, "portions", "depends on the portions in which the parameters come"),
@@ -930,6 +981,8 @@ ZOO = [
         r"state has \['v'\] after some steps and \[\] before them.*hint: name all in state_names",
     ),
     (DoublePrecisionState, None, "precision", "state s is float64 where w is float32"),
+    (HalfPrecision, None, "precision", "in float64, the ninth digit of g makes no difference"),
+    (SinglePrecision, None, "precision", "in float64, the ninth digit of g makes no difference"),
     (WrongInSinglePrecision, None, "precision", "in float32 the steps differ from those in float64 by 5%"),
     (OwnRate, None, "rates", "hint: use the lr that is given to update, not self.lr"),
     (
@@ -945,6 +998,8 @@ ZOO = [
     (DecaysAtOwnRate, None, "decay", "it acts at the rate of the optimiser, not of the group"),
     (AlwaysClassical, None, "decay", "decoupled makes no difference"),
     (IgnoresGroups, None, "groups", "parameters that no group covers change"),
+    (NothingForAll, None, "groups", r"with groups=\[\].*hint: None stands for everything"),
+    (Prunes, None, "direction", r"the first step leaves w\[0\], one of \d+, as it was"),
     (DecaysFrozen, None, "groups", "parameters that no group covers change"),
     (LengthOfAll, None, "groups", "gradients that no group covers make a difference"),
     (OwnConstructor, None, "arguments", "mu decides the steps but is not declared.*mu: float = argument"),

@@ -45,8 +45,12 @@ class Course:
 
 
 def draw_course(rng: np.random.Generator, n: int, steps: int) -> Course:
-    """Draw n parameters, and their gradients in some steps, from 0.1 to 2 in size and of both signs."""
+    """Draw n parameters, and their gradients in some steps, from 0.1 to 2 in size and of both signs.
+
+    The first parameter is 0, as every bias is at the start.
+    """
     numbers = away_from_zero(rng, (steps + 1, n))
+    numbers[0, 0] = 0.0
     return Course(numbers[0], numbers[1:], RATE * 2.0 ** rng.integers(-3, 1, steps))
 
 
