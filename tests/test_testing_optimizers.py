@@ -472,6 +472,11 @@ class Drifts(SGD):
         w -= lr * (g + 1e-8)
 
 
+class RootOfTheGradient(SGD):
+    def update(self, w, g, lr):
+        w -= lr * array_module(g).sqrt(g)
+
+
 class LowestRate(SGD):
     def update(self, w, g, lr):
         w -= max(lr, 1e-5) * g
@@ -500,6 +505,14 @@ class CountsForStep(Adam):
     def update(self, w, g, lr, m, v):
         self.t += 1
         super().update(w, g, lr, m, v)
+
+
+class CountsInFloats(SGD):
+    """A checkpoint refuses a number of steps that is not whole."""
+
+    def update(self, w, g, lr):
+        self.t = float(self.t)
+        w -= lr * g
 
 
 class DoesNotCount(SGD):
@@ -549,6 +562,14 @@ class DoublePrecisionState(KerasAdagrad):
     def prepare(self, params, grads):
         if not self.state:
             self.state = {"s": array_module(params).full(params.shape, 0.1)}
+        if grads.shape != params.shape or grads.dtype != params.dtype or self.state["s"].shape != params.shape:
+            raise ValueError("params, grads: do not fit")
+
+
+class SinglePrecisionState(KerasAdagrad):
+    def prepare(self, params, grads):
+        if not self.state:
+            self.state = {"s": array_module(params).full_like(params, 0.1).astype("float32")}
         if grads.shape != params.shape or grads.dtype != params.dtype or self.state["s"].shape != params.shape:
             raise ValueError("params, grads: do not fit")
 
@@ -771,6 +792,21 @@ class SharedByCopies(Momentum):
         return copy.copy(self)
 
 
+class ForgetsInPickle(Momentum):
+    def __getstate__(self):
+        return vars(self) | {"state": {}}
+
+    def __deepcopy__(self, memo):
+        twin = copy.copy(self)
+        twin.state = copy.deepcopy(self.state, memo)
+        return twin
+
+    def __copy__(self):
+        twin = type(self)()
+        vars(twin).update(vars(self))
+        return twin
+
+
 @dataclass(eq=False)
 class NotPicklable(SGD):
     def __post_init__(self):
@@ -783,6 +819,11 @@ class NumPyOnly(SGD):
         w -= lr * np.sign(g)
 
 
+class TwiceAsFarOnAGPU(SGD):
+    def update(self, w, g, lr):
+        w -= lr * g if type(w) is np.ndarray else 2 * lr * g
+
+
 class MixedWithNumPy(SGD):
     def update(self, w, g, lr):
         w -= lr * g * np.ones(len(g))
@@ -792,6 +833,12 @@ class TakesAnything(Momentum):
     def prepare(self, params, grads):
         if not self.state:
             self.state = {"v": array_module(params).zeros_like(params)}
+
+
+class AnyPrecision(SGD):
+    def prepare(self, params, grads):
+        if params.shape != grads.shape:
+            raise ValueError("params, grads: do not fit")
 
 
 class AnotherModel(Momentum):
@@ -947,6 +994,12 @@ class AMSGradWithoutMemory(AMSGrad):
         super().update(w, g, lr, m, v, most)
 
 
+def uphill(w, gradient, rates):
+    for rate in rates:
+        w = w + rate * gradient(w)
+        yield w
+
+
 def set_afterwards():
     """Make an optimiser that is not what its arguments say."""
     optimizer = Momentum()
@@ -965,11 +1018,13 @@ ZOO = [
     (DividedByZero, None, "direction", "where the gradient is 0, w becomes NaN in float64\nhint: add ε"),
     (EpsilonBelowFloat32, None, "direction", "where the gradient is 0, w becomes NaN in float32\nhint: add ε"),
     (Drifts, None, "direction", "where the gradient has always been 0, w grows"),
+    (RootOfTheGradient, None, "direction", "the first step leads to NaN or infinity"),
     (LowestRate, None, "direction", "with lr = 0, the first step moves w"),
     (Normalized, None, "portions", "depends on the portions in which the parameters come"),
     (SmallerPortions, None, "portions", "depends on the portions in which the parameters come"),
     (CountsCalls, None, "resumption", "calls changes as it goes, and is neither in state nor t"),
     (CountsForStep, None, "state", "t is 48 after 24 steps\nhint: leave the count to Optimizer.step"),
+    (CountsInFloats, None, "state", "t is 24.0 after 24 steps"),
     (DoesNotCount, None, "state", "t is 0 after 24 steps"),
     (LostVelocity, None, "state", "state v is as it was after 24 steps\nhint: v = … makes a new array that is lost"),
     (NewVelocity, None, "state", r"state v is replaced by a new array\nhint: write into it: v\[...\] = …"),
@@ -981,6 +1036,7 @@ ZOO = [
         r"state has \['v'\] after some steps and \[\] before them.*hint: name all in state_names",
     ),
     (DoublePrecisionState, None, "precision", "state s is float64 where w is float32"),
+    (SinglePrecisionState, None, "state", r"state s is \(7,\) float32, and the parameters \(7,\) float64"),
     (HalfPrecision, None, "precision", "in float64, the ninth digit of g makes no difference"),
     (SinglePrecision, None, "precision", "in float64, the ninth digit of g makes no difference"),
     (WrongInSinglePrecision, None, "precision", "in float32 the steps differ from those in float64 by 5%"),
@@ -1019,15 +1075,19 @@ ZOO = [
     (Noise, None, "apart", "something is drawn at random"),
     (SeededNoise, None, "resumption", "rng changes as it goes"),
     (SharedByCopies, None, "copies", "a deep copy takes other steps, or shares vectors"),
+    (ForgetsInPickle, None, "copies", "what comes out of pickle takes other steps"),
     (NotPicklable, None, "copies", "Can't pickle local object"),
     (NumPyOnly, None, "backends", r"in update, .*hint: call array_module\(w\).sign and the like, not np.sign"),
+    (TwiceAsFarOnAGPU, None, "backends", r"after step 1, w\[\d\] differs between the backends"),
     (MixedWithNumPy, None, "backends", "unsupported type.*hint: call array_module"),
     (TakesAnything, None, "misfits", "a gradient of another length than w is refused, but after t or w has changed"),
+    (AnyPrecision, None, "misfits", "a gradient of another dtype than w is not refused by a ValueError"),
     (AnotherModel, None, "misfits", "after a step, parameters of another length are not refused"),
     (RMSpropWithoutRoot, None, "descent", "in a bowl, the loss is"),
     (RMSpropBeforeTheUpdate, None, "descent", "in a bowl, the loss is"),
     (ClimbsLater, None, "descent", "in a bowl, the loss is"),
     (AdamFromStepZero, None, "place", "ZeroDivisionError"),
+    (SGD, uphill, "reference", "one of the two goes uphill"),
     (AdamWithoutCorrection, adam, "reference", r"correction for the start at 0; .*\(1 − beta1\)/√\(1 − beta2\)"),
     (AdamCorrectedForTheFirstStep, adam, "reference", "step 2 of 24.*or t; the first step agrees"),
     (AdamWithSwappedBetas, adam, "reference", "beta1 and beta2 are swapped"),

@@ -66,9 +66,10 @@ def walk(optimizer: Optimizer, course: Course, groups: list[Group] | None = None
 
 
 def parting(path: Array, other: Array, tolerance: float = TOLERANCE) -> tuple[int, int] | None:
-    """Return the step in which a way leaves another, as by NaN, and the parameter; None if it does not."""
+    """Return the step in which a way leaves another, and the parameter; None if it does not. NaN is like NaN alone."""
     longest = np.maximum.accumulate(abs(other - other[0]))  # (steps + 1, n), the farthest from the start so far
     excess = abs(path - other) / (tolerance * longest + 1e-14 * abs(other) + 1e-300)
+    excess[np.isnan(path) & np.isnan(other)] = 0
     apart = ~(excess <= 1).all(axis=1)
     if not apart.any():
         return None
