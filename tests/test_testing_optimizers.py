@@ -345,6 +345,21 @@ def proximal(w, gradient, rates):
         yield w
 
 
+class OwnConstructorOfRate(Optimizer):
+    """No dataclass, and no weight decay to choose."""
+
+    def __init__(self, lr=0.1):
+        super().__init__(lr)
+
+    def update(self, w, g, lr):
+        w -= lr * g
+
+
+class OwnConstructorOfAnything(Momentum):
+    def __init__(self, **options):
+        super().__init__(**{"gamma": 0.5} | options)
+
+
 class SparedVector(Momentum):
     """Carries a vector that it does not need, which costs memory and changes nothing."""
 
@@ -386,6 +401,8 @@ READERS = {
     "its own step": (OwnStep, momentum_with_the_rate_outside),
     "its own step, Nesterov": (lambda: OwnStep(nesterov=True), nesterov_of_pytorch),
     "L1": (Proximal, proximal),
+    "a constructor of its own": (OwnConstructorOfRate, sgd),
+    "a constructor for anything": (OwnConstructorOfAnything, lambda w, g, rates: momentum(w, g, rates, 0.5)),
     "a vector too many": (SparedVector, momentum),
     "clipped": (Clipped, None),
     "defined in a function": (defined_in_a_function, sgd),

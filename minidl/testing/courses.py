@@ -5,7 +5,8 @@ differ in their first step are still asked the same question at the second.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -78,5 +79,20 @@ def parting(path: Array, other: Array, tolerance: float = TOLERANCE) -> tuple[in
 
 
 def with_arguments(make: Make, **arguments: Any) -> Make:
-    """Return a function that makes the same optimiser with other arguments."""
-    return lambda: replace(make(), **arguments)
+    """Return a function that makes the same optimiser with other arguments.
+
+    Those that its constructor does not take are set afterwards.
+    """
+
+    def made() -> Optimizer:
+        optimizer = make()
+        named = {field.name: getattr(optimizer, field.name) for field in fields(optimizer) if field.init} | arguments
+        kind, taken = type(optimizer), signature(type(optimizer)).parameters.values()
+        anything = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in taken)
+        names = set(named) if anything else {parameter.name for parameter in taken}
+        again = kind(**{name: value for name, value in named.items() if name in names})
+        for name in set(named) - names:
+            setattr(again, name, named[name])
+        return again
+
+    return made

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import Field, fields, replace
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,10 @@ def check_arguments(make: Make, _course: Course) -> None:
     bare = [name for name in dir(kind) if isinstance(getattr(kind, name, None), Field)]
     require(not bare, f"{', '.join(bare)}: declared, but not made\nhint: put @dataclass(eq=False) above the class")
     declared = {field.name for field in fields(optimizer) if "check" in field.metadata}
-    for name in signature(kind).parameters:
-        require(name in declared, _undeclared(optimizer, name))
-        _check_argument(optimizer, name)
+    for name, parameter in signature(kind).parameters.items():
+        if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+            require(name in declared, _undeclared(optimizer, name))
+            _check_argument(optimizer, name)
 
 
 def _check_argument(optimizer: Optimizer, name: str) -> None:
