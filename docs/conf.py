@@ -123,7 +123,7 @@ def find_elsewhere(
     """Find `minidl.Dense`, documented as minidl.layers.Dense, what a class inherits, and what a module imports."""
     if node["refdomain"] != "py":
         return None
-    target = home_of(node["reftarget"]) or node["reftarget"].removeprefix("minidl.")
+    target = home_of(node["reftarget"]) or node["reftarget"].removeprefix("minidl.").removeprefix("testing.")
     found = env.domains.python_domain.find_obj(env, "", "", target, None, 1)
     if len(found) != 1:
         return None

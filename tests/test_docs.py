@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl.testing import check_layer, strategies
+from minidl.testing import strategies
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -289,8 +289,9 @@ def test_the_code_in_docstrings_runs(code, small_data):
         given = [argument for argument in given if argument is not ...] or [model, optimizer, train]
         return minidl.fit(*given, given[-1], **({"epochs": 1, "batch_size": 100} | options))
 
-    names = vars(minidl) | vars(strategies) | {"given": hypothesis.given, "fit": fit, "check_layer": check_layer}
-    names |= {"minidl": minidl, "model": model, "optimizer": optimizer, "train": train, "MyLayer": minidl.ReLU}
+    names = vars(minidl) | vars(minidl.testing) | vars(strategies) | {"given": hypothesis.given, "fit": fit}
+    names |= {"minidl": minidl, "model": model, "optimizer": optimizer, "train": train}
+    names |= {"MyLayer": minidl.ReLU, "MyLoss": minidl.NLLLoss, "MyOptimizer": minidl.Adam, "reference": None}
     names |= {"x": train.x, "position": np.ones(2), "gradient": lambda position: position}
     exec(code, names)
     for name in [name for name in names if name.startswith("test_")]:

@@ -8,19 +8,16 @@ L = Σ r y, with random weights r: then dy = r. Weights of 1 would not do. The o
 its input, so under weights of 1 its gradient is zero, and a backward pass that returns zeros would pass the check.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 
+from minidl import Layer, NLLLoss, Sequential
 from minidl.backend import Array
 from minidl.checks import one_of
-from minidl.layers import Layer
-from minidl.model import Sequential
-
-TOLERANCES = {"complex": 1e-11, "differences": 1e-6}
-"""How far a gradient may be from what was measured, as a part of the largest measured entry, or of 1."""
+from minidl.testing.slopes import TOLERANCES, Comparison, Function, GradientError, KinkError, Variables
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-6) -> Array:
@@ -80,10 +77,6 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-20)
     return gradient
 
 
-class GradientError(AssertionError):
-    """A gradient is not what was measured."""
-
-
 def check_gradients(
     subject: Any,
     x: Array,
@@ -95,132 +88,147 @@ def check_gradients(
 ) -> None:
     """Compare all gradients that ``subject`` computes with measured ones: of its input, and of every parameter.
 
+    What is measured is the slope in a random direction, in which each entry of x and of all parameters is nudged by a
+    random part of its own size. This takes a handful of forward passes, however many entries there are. Only a gradient
+    that is wrong is measured entry by entry, up to 5,000 of them.
+
     The subject is not changed. Its random numbers, as for dropout, are the same in every evaluation.
 
     Args:
         subject: a layer that is part of a float64 model; a float64 model; or a loss, which is anything with the two
             methods of `minidl.NLLLoss`. Frozen layers are checked like others.
-        x: the input, float64, away from kinks such as that of ReLU at 0 by more than the nudge: (B, features).
-        labels: for a loss, the labels, (B,); None for all else.
-        seed: for the random weights of the outputs.
+        x: the input, float64, away from kinks such as that of ReLU at 0: (B, features).
+        labels: for a loss, its labels. For a model that ends in log-probabilities, the classes (B,): L is then
+            `minidl.NLLLoss` of its output, and not a sum with random weights. For a layer, None.
+        seed: for the direction, and for the random weights of the outputs.
         method: how to measure: by ``"complex"`` steps, or by ``"differences"`` where a layer is not analytic, as one
-            that uses abs or var is not. Complex steps are themselves held against a difference, in a random direction.
-        tolerance: how large an error may be, as a part of the largest measured entry, or of 1 if that is larger. By
-            default 1e-11 for complex steps and 1e-6 for differences.
+            that uses abs or var is not. Complex steps are themselves compared with a difference.
+        tolerance: how large an error of the slope may be, as a part of Σ ``|g v|`` + Σ ``|dy y|``, the sizes of all
+            that is added up to the slope and to L. By default 1e-11 for complex steps, and 1e-6 for differences. What
+            another eleventh digit of x and the parameters would change is allowed on top.
 
     Raises:
         GradientError: a gradient is wrong. The message says which one, where, how much, and what is likely the cause.
+        KinkError: x is at a kink, where there is no gradient.
         TypeError, ValueError: an argument is not as described.
     """
+    __tracebackhide__ = True
     if x.dtype != np.float64:
         raise TypeError(f"x: expected float64, got {x.dtype}")
     one_of(*TOLERANCES)("method", method)
-    measure = complex_step_gradient if method == "complex" else numerical_gradient
-    tolerance = TOLERANCES[method] if tolerance is None else tolerance
-
-    def measured(f: Callable[[Array], Any], at: Array) -> Array:
-        gradient = measure(f, at)
-        direction = np.random.default_rng(seed).normal(size=at.shape)
-        slope, expected = (gradient * direction).sum(), (f(at + 1e-6 * direction) - f(at - 1e-6 * direction)) / 2e-6
-        if method == "complex" and not abs(slope - expected) <= 1e-4 * max(1.0, abs(gradient).sum(initial=0)):
-            raise GradientError(
-                f"{subject!r}: complex steps and differences disagree: the forward pass is not analytic, or has a kink "
-                'close by; measure with method="differences"'
-            )
-        return gradient
-
-    def compare(name: str, computed: Array, measured: Array, batch: int | None) -> None:
-        if computed.shape != measured.shape or computed.dtype != measured.dtype:
-            raise GradientError(
-                f"{subject!r}: {name} is {computed.shape} {computed.dtype}, expected {measured.shape} {measured.dtype}"
-            )
-        error = abs(computed - measured) / max(1.0, abs(measured).max(initial=0))
-        if not (error <= tolerance).all():  # so that NaN does not pass
-            worst = np.unravel_index(np.nanargmax(np.where(np.isnan(error), np.inf, error)), error.shape)
-            where = f"{name}[{', '.join(map(str, worst))}]"
-            raise GradientError(
-                f"{subject!r}: {where} is {computed[worst]:.10g}, but {measured[worst]:.10g} was measured "
-                f"(error {error[worst]:.1e}, tolerance {tolerance:.0e}); {likely_cause(computed, measured, batch)}"
-            )
-
-    if not isinstance(subject, Layer | Sequential):
-        if labels is None:
-            raise ValueError("labels: expected the labels of x, got None")
-        loss = deepcopy(subject)
-        loss.forward(x.copy(), labels)
-        compare("dlog_p", loss.backward(), measured(lambda x: deepcopy(subject).forward(x, labels), x), len(x))
+    how: dict[str, Any] = {"method": method, "tolerance": tolerance or 0.0, "rng": np.random.default_rng(seed)}
+    compare = compare_network if isinstance(subject, Layer | Sequential) else compare_loss
+    try:
+        for comparison in compare(subject, x, labels, **how):
+            if not comparison.holds():
+                raise KinkError(comparison.describe_kink())
+    except GradientError as error:
+        told = type(error)(f"{type(subject).__name__}: {error}")
+    else:
         return
+    raise told
 
-    params = parameters(subject)
-    network = rebound(subject, params)
-    dy = np.random.default_rng(seed).normal(size=network.forward(x, training=True).shape)
+
+def compare_loss(loss: Any, log_p: Array, labels: Array | None, **how: Any) -> Iterator[Comparison]:
+    """Yield the comparison of a loss's gradient; ``how`` is what `Comparison` takes besides."""
+    if labels is None:
+        raise ValueError("labels: expected the labels of x, got None")
+    used, given = deepcopy(loss), (log_p.copy(), labels.copy())
+    size = size_of(np.array(1.0), used.forward(*given), log_p)
+    for name, array, original in zip(("log_p", "labels"), given, (log_p, labels), strict=True):
+        if not np.array_equal(array, original):
+            raise GradientError(f"forward changes {name}; a loss changes no array that it is given")
+
+    def f(at: Variables) -> Any:
+        return deepcopy(loss).forward(at["log_p"], labels.copy())
+
+    yield Comparison(f, {"log_p": log_p}, {"log_p": used.backward()}, size, batch=len(log_p), **how)
+
+
+def compare_network(
+    subject: Layer | Sequential, x: Array, labels: Array | None, *, rng: np.random.Generator, **how: Any
+) -> Iterator[Comparison]:
+    """Yield the comparison of all gradients; and for a model another, of those that training asks for."""
+    if labels is not None and isinstance(subject, Layer):
+        raise ValueError("labels: expected None, since a layer by itself has no loss")
+    at = variables(subject, x)
+    network = with_variables(subject, at)
+    y = network.forward(x, training=True)
+    if labels is None:
+        dy = rng.normal(size=y.shape)
+        f = weighted_output(subject, dy)
+    else:
+        f = loss_of_output(subject, labels)
+        loss = NLLLoss()
+        loss.forward(y, labels)
+        dy = loss.backward()
     dx = network.backward_to_input(dy) if isinstance(network, Sequential) else network.backward(dy)
-
-    def of_x(x: Array) -> Any:
-        return (dy * rebound(subject, params.astype(x.dtype)).forward(x, training=True)).sum()
-
-    def of_params(params: Array) -> Any:
-        return (dy * rebound(subject, params).forward(x.astype(params.dtype), training=True)).sum()
-
-    compare("dx", dx, measured(of_x, x), None)
-    expected = gradients(rebound(subject, params, measured(of_params, params)))
-    for (name, computed), (_, right) in zip(gradients(network), expected, strict=True):
-        compare(name, computed, right, len(x))
-    if isinstance(subject, Sequential):  # what training calls goes another way in the first layer
-        network = rebound(subject, params)
+    about: dict[str, Any] = {"size": size_of(dy, y, x), "rng": rng, "batch": len(x), "dy": dy, **how}
+    yield Comparison(f, at, {"x": dx} | gradients(network), **about)
+    if isinstance(network, Sequential):  # what training calls goes another way in the first layer
+        network = with_variables(subject, at)
         network.forward(x, training=True)
         network.backward(dy)
-        for (name, computed), (_, right) in zip(gradients(network), expected, strict=True):
-            compare(f"{name}, by Sequential.backward,", computed, right, len(x))
+        yield Comparison(f, at, gradients(network), by=", by Sequential.backward,", **about)
 
 
-def parameters(subject: Layer | Sequential) -> Array:
-    """Return a copy of all parameters as one vector."""
-    if isinstance(subject, Sequential):
-        return subject.params.copy()
-    return np.concatenate([np.zeros(0), *(getattr(subject, name).ravel() for name in subject.param_shapes())])
+def weighted_output(subject: Layer | Sequential, dy: Array) -> Function:
+    """Return Σ dy y as a function of x and the parameters."""
+    return lambda at: (dy * output(subject, at)).sum()
 
 
-def rebound(subject: Layer | Sequential, params: Array, grads: Array | None = None) -> Any:
-    """Return a copy of ``subject`` with these parameters; a gradient that it does not write is NaN, and so is seen."""
+def size_of(dy: Array, y: Array, x: Array) -> float:
+    """Return the size of what Σ dy y adds up.
+
+    A y below a thousandth of the largest x counts as that: it is, as a rule, what is left of larger numbers.
+    """
+    return float((abs(dy) * np.maximum(abs(y), 1e-3 * abs(x).max())).sum())
+
+
+def loss_of_output(subject: Layer | Sequential, labels: Array) -> Function:
+    """Return the loss of the output as a function of x and the parameters."""
+    return lambda at: NLLLoss().forward(output(subject, at), labels)
+
+
+def output(subject: Layer | Sequential, at: Variables) -> Array:
+    """Return y in training, for variables that are real or complex; ``subject`` stays as it is."""
+    network = with_variables(subject, at)
+    y: Array = network.forward(at["x"].astype(np.result_type(*at.values())), training=True)
+    return y
+
+
+def variables(subject: Layer | Sequential, x: Array) -> Variables:
+    """Return x, and a copy of each parameter, by their names."""
+    return {"x": x} | {name: getattr(layer, end).copy() for layer, name, end in _parameters(subject)}
+
+
+def gradients(subject: Layer | Sequential) -> Variables:
+    """Return the gradient of each parameter, by the parameter's name."""
+    return {name: getattr(layer, f"d{end}") for layer, name, end in _parameters(subject)}
+
+
+def with_variables(subject: Layer | Sequential, at: Variables) -> Any:
+    """Return a copy of ``subject``, not frozen, that has these parameters.
+
+    Its gradients are NaN, so that one that is never written is seen.
+    """
     network: Any = deepcopy(subject)
-    grads = np.full_like(params, np.nan) if grads is None else grads
+    dtype = np.result_type(*at.values())
     if isinstance(network, Sequential):
         network.unfreeze()
-        network._bind(params, grads)
-    else:
-        network.bind(params, grads)
+    for layer in _layers(network):
+        own = [at[name].ravel() for other, name, _ in _parameters(network) if other is layer]
+        params = np.concatenate([np.zeros(0), *own]).astype(dtype)
+        layer.bind(params, np.full_like(params, np.nan))
     return network
 
 
-def gradients(subject: Layer | Sequential) -> list[tuple[str, Array]]:
-    """Return the gradient of each parameter, with its name."""
-    if isinstance(subject, Sequential):
-        return [(f"{layer.name}.{name}", gradient) for layer in subject.layers for name, gradient in gradients(layer)]
-    return [(f"d{name}", getattr(subject, f"d{name}")) for name in subject.param_shapes()]
+def _layers(subject: Layer | Sequential) -> tuple[Layer, ...]:
+    return subject.layers if isinstance(subject, Sequential) else (subject,)
 
 
-def likely_cause(computed: Array, measured: Array, batch: int | None) -> str:
-    """Guess why a gradient is wrong, by what would make it right; ``batch`` is None where 1/B cannot come in."""
-
-    def close(a: Array, b: Array) -> bool:
-        return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-4, atol=1e-6 * abs(measured).max(initial=0)))
-
-    right = np.isclose(computed, measured, rtol=1e-4, atol=1e-6)
-    size = float((measured * measured).sum())
-    ratio = float((computed * measured).sum()) / size if size > 0 else 0.0
-    times = f"a factor B = {batch}"
-    causes = {
-        "it is NaN: not written, or not all of it, or computed from NaN": bool(np.isnan(computed).any()),
-        "it is zero throughout": not computed.any(),
-        "the sign is wrong": close(computed, -measured),
-        f"{times} too many: a sum where a mean is meant, or a missing 1/B": batch and close(computed, batch * measured),
-        f"{times} too few: 1/B where a sum is meant, or twice": batch and close(batch * computed, measured),
-        "it is transposed": computed.ndim == 2 and close(computed.T, measured),
-        f"it is {ratio:.4g} times what it should be": abs(ratio - 1) > 1e-3 and close(computed, ratio * measured),
-        "a mask is missing: it should be zero there": bool((right | np.isclose(measured, 0, atol=1e-9)).all()),
-        "a mask is wrong: it is zero where it should not be": bool((right | (computed == 0)).all()),
-    }
-    return next(
-        (f"likely cause: {cause}" for cause, seen in causes.items() if seen), "no simple factor or mask explains it"
-    )
+def _parameters(subject: Layer | Sequential) -> Iterator[tuple[Layer, str, str]]:
+    """Yield each parameter: its layer, its name in ``subject``, and its name in the layer."""
+    for layer in _layers(subject):
+        for name in layer.param_shapes():
+            yield layer, f"{layer.name}.{name}" if isinstance(subject, Sequential) else name, name

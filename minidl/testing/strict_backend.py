@@ -23,7 +23,12 @@ LOGIC = "lt le gt ge eq ne and or invert"
 IN_PLACE = "iadd isub imul itruediv ipow"
 CREATION = "arange concatenate empty empty_like full full_like ones ones_like stack where zeros zeros_like"
 MATHEMATICS = "abs ceil clip cos cosh exp expm1 floor isfinite isnan log log1p logaddexp maximum minimum sign"
-MORE = "dot einsum matmul max mean min multiply prod sin sinh sqrt square std sum tan tanh var"
+MORE = (
+    "add all any arctan argmax argmin broadcast_to cbrt copysign cumsum divide dot einsum expand_dims fabs fmax fmin "
+    "heaviside hypot log10 log2 logical_and logical_not logical_or matmul max mean min multiply negative outer power "
+    "prod ravel reciprocal repeat reshape roll signbit sin sinh sqrt square squeeze std subtract sum tan tanh tile "
+    "transpose true_divide var"
+)
 CONSTANTS = "e inf nan newaxis pi float32 float64 int64"
 
 
