@@ -85,7 +85,7 @@ def peak_bytes() -> int:
     Linux counts it for the program; what `getrusage` returns there includes the program that started this one.
     """
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         import resource
