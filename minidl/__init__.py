@@ -16,24 +16,24 @@ from minidl.datasets import Dataset, load_mnist, minibatches
 from minidl.fitting import evaluate, fit, predict
 
 # More.
-from minidl.callbacks.divergence import DivergedError
-from minidl.callbacks.early_stopping import EarlyStopping
 from minidl.parameters.blocks import Group
 from minidl.preparation.standardization import Standardizer, standardize
-from minidl.regression.squared_error import MSELoss
 from minidl.regularization.dropout import Dropout
 from minidl.regularization.normalization import BatchNorm
 from minidl.regularization.augmentation import RandomAffine
+from minidl.regression.squared_error import MSELoss
+from minidl.callbacks.divergence import DivergedError
+from minidl.callbacks.early_stopping import EarlyStopping
 from minidl.learning_rate.schedules import (
     constant, cosine_restarts, exp_range, exponential_decay, linear, one_cycle, piecewise, step_decay, triangular,
     triangular2,
 )  # fmt: skip
-from minidl.inspection.mistakes import classes, confusion_matrix, plot_confusion_matrix, plot_mistakes
 from minidl.learning_rate.range_test import RangeTest, lr_find, lr_range_test
 from minidl.files.idx import load_idx, read_idx
 from minidl.files.memory_maps import convert_idx, load_npy
 from minidl.files.models import load, load_standardizer, save
 from minidl.files.runs import load_training, save_training
+from minidl.inspection.mistakes import classes, confusion_matrix, plot_confusion_matrix, plot_mistakes
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ model also rolls down a drawn valley:
     optimizer.step(position, gradient(position))
 
 To write an optimiser of your own, make a dataclass like those below: its arguments, the names of its state vectors, and
-`update`, the formula.
+the method `Optimizer.update`, the formula.
 """
 
 from collections.abc import Callable

@@ -83,7 +83,7 @@ def step_decay(initial: float, factor: float, every: float) -> Schedule:
 
 
 def exponential_decay(initial: float, factor: float) -> Schedule:
-    """Multiply by ``factor`` an epoch, smoothly.
+    """Multiply by ``factor`` per epoch, smoothly.
 
         value(t) = initial · factor^t
 
@@ -188,7 +188,7 @@ def one_cycle(max_lr: float, length: float, base_factor: float = 0.1, final_fact
 
     Args:
         max_lr: the highest rate, above 0.
-        length: of the whole, in epochs; make it that of the training.
+        length: of the whole, in epochs; make it that of the run.
         base_factor: start and end of the cycle, as a part of ``max_lr``.
         final_factor: end of the last stretch, as a part of ``max_lr``, at most ``base_factor``.
 
@@ -196,7 +196,7 @@ def one_cycle(max_lr: float, length: float, base_factor: float = 0.1, final_fact
         ValueError: an argument is not above 0, or a factor is above what it may be.
 
     Source: Smith 2018, "A disciplined approach to neural network hyper-parameters", section 4.1, which leaves the
-    shares of the time and the factors open: those here are a choice. PyTorch's ``OneCycleLR`` rises for 30 % of the
+    parts of the time and the factors open: those here are a choice. PyTorch's ``OneCycleLR`` rises for 30 % of the
     time and falls for the rest, along cosines.
     """
     max_lr, length = positive("max_lr", max_lr), positive("length", length)

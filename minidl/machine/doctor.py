@@ -5,7 +5,7 @@
 Nearly all the time of a training step is spent in matrix products, and these are the work of a library that NumPy
 brings with it: BLAS, as a rule OpenBLAS. It holds one set of routines, called *kernels*, for each generation of
 processors, and chooses one while NumPy is imported. A processor that it does not know may get kernels made for an older
-one, with half the speed and no word of it. That, and too few or too many threads, is what the doctor looks for first.
+one, and silently run at half the speed. That, and too few or too many threads, is what the doctor looks for first.
 """
 
 import os
