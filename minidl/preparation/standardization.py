@@ -33,7 +33,8 @@ def standardize(
         train: samples of any real numbers, such as pixels from 0 to 255, and their labels.
         test: the same for the test set.
         dtype: of the result, ``"float32"`` or ``"float64"``.
-        per_feature: take two numbers for each feature, as the columns of a table need that have units of their own.
+        per_feature: take two numbers for each feature, for a table whose columns have units of their own. A column of
+            equal values becomes 0. Pixels need one scale for all: one that is nearly always black would be blown up.
 
     Raises:
         TypeError, ValueError: there are no samples, or they have different shapes; or not all are finite numbers; or
@@ -43,7 +44,9 @@ def standardize(
     if x.shape[1:] != other.shape[1:] or not (x.size and other.size):
         raise ValueError(f"train, test: expected samples of equal shape, and not none, got {x.shape} and {other.shape}")
     scale = Standardizer.of(x, dtype, per_feature=per_feature, name="train")
-    return Dataset(scale.scaled("train", x), labels, scale), Dataset(scale.scaled("test", other), test_labels, scale)
+    other = scale.scaled("test", other)
+    finite("test", other)
+    return Dataset(scale.scaled("train", x), labels, scale), Dataset(other, test_labels, scale)
 
 
 class Standardizer:
@@ -94,10 +97,12 @@ class Standardizer:
         Raises:
             TypeError, ValueError: they are no finite numbers, or have other features than the training set had.
         """
-        return self.scaled("x", as_array("x", x))
+        result = self.scaled("x", as_array("x", x))
+        finite("x", result)
+        return result
 
     def scaled(self, name: str, x: Array) -> Array:
-        """Do so with an array that errors call ``name``."""
+        """Do so with an array that errors call ``name``, without a look at whether the numbers are finite."""
         numeric(name, x)
         if isinstance(self.mean, float):
             result: Array = x.astype(self.dtype)
@@ -112,8 +117,6 @@ class Standardizer:
             result = xp.empty(x.shape, self.dtype)
             for rows, out in zip(chunks(x), chunks(result), strict=True):
                 out[...] = ((rows - mean) / std).astype(self.dtype)  # in float64 until here: 1e8 + 1 is no float32
-        if result.size:
-            finite(name, result)
         return result
 
     def __repr__(self) -> str:
@@ -127,7 +130,10 @@ def measured(name: str, x: Array, dtype: str, per_feature: bool) -> tuple[Any, A
     numeric(name, x)
     if not x.size:
         raise ValueError(f"{name}: expected at least one sample, got shape {x.shape}")
-    return by_feature(name, x) if per_feature else mean_and_std(lambda: iter([x.astype(dtype, copy=False)]), name)
+    if per_feature:
+        return by_feature(name, x)
+    whole = x.astype(dtype, copy=False)
+    return mean_and_std(lambda: iter([whole]), name)
 
 
 def mean_and_std(blocks: Callable[[], Iterator[Array]], name: str = "train") -> tuple[float, float]:

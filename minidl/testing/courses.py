@@ -68,8 +68,9 @@ def walk(optimizer: Optimizer, course: Course, groups: list[Group] | None = None
 
 def parting(path: Array, other: Array, tolerance: float = TOLERANCE) -> tuple[int, int] | None:
     """Return the step in which a way leaves another, and the parameter; None if it does not. NaN is like NaN alone."""
-    longest = np.maximum.accumulate(abs(other - other[0]))  # (steps + 1, n), the farthest from the start so far
-    excess = abs(path - other) / (tolerance * longest + 1e-14 * abs(other) + 1e-300)
+    farthest = np.maximum.accumulate(abs(other - other[0]))  # from the start, so far: (steps + 1, n)
+    rounding = 1e-12 * np.maximum.accumulate(abs(other))  # of w itself, a few hundred times
+    excess = abs(path - other) / (tolerance * farthest + rounding + 1e-300)
     excess[np.isnan(path) & np.isnan(other)] = 0
     apart = ~(excess <= 1).all(axis=1)
     if not apart.any():

@@ -185,10 +185,10 @@ def _check_precision(make: Make, course: Course) -> None:
     error = abs(path[-1] - exact[-1]) / abs(exact - exact[0]).max(axis=0)
     typical = np.quantile(error, 0.75)  # not the largest: near 0, a sign is a matter of rounding
     require(typical <= 1e-2, f"in float32 the steps differ from those in float64 by {typical:.0%}")
-    path = walk(make(), course)
-    slightly, clearly = (walk(make(), _stirred(course, part)) != path for part in (1e-9, 1e-4))
+    end = walk(make(), course)[-1]
+    slightly, clearly = (walk(make(), _stirred(course, part))[-1] != end for part in (1e-9, 1e-4))
     require(
-        not (clearly & ~slightly)[-1].any(),  # a sign changes with neither
+        np.mean(clearly & ~slightly) < 0.5,  # where signs decide, neither makes a difference, or rarely
         "in float64, the ninth digit of g makes no difference\nhint: look for float32, or rounding",
     )
 

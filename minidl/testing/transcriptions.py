@@ -148,7 +148,7 @@ def _causes(make: Make, reference: Reference, trial: Trial) -> Iterator[str]:
         yield "the reference has no weight decay, and without it they agree"
     for field in fields(optimizer):
         value = getattr(optimizer, field.name)
-        if type(value) is bool and agree(with_arguments(make, **{field.name: not value}), trial):
+        if field.init and type(value) is bool and agree(with_arguments(make, **{field.name: not value}), trial):
             yield f"with {field.name}={not value} they agree"
     for (a, x), (b, y) in combinations(_fractions(optimizer).items(), 2):
         if agree(with_arguments(make, **{a: y, b: x}), trial):
@@ -169,7 +169,8 @@ def _causes(make: Make, reference: Reference, trial: Trial) -> Iterator[str]:
 def _fractions(optimizer: Optimizer) -> dict[str, float]:
     """Return the arguments between 0 and 1 that are no rates: the optimiser's β and γ."""
     shared = {field.name for field in fields(Optimizer)} | {"eps"}
-    arguments = {field.name: getattr(optimizer, field.name) for field in fields(optimizer) if field.name not in shared}
+    own = [field.name for field in fields(optimizer) if field.init and field.name not in shared]
+    arguments = {name: getattr(optimizer, name) for name in own}
     return {name: value for name, value in arguments.items() if type(value) is float and 0 < value < 1}
 
 
