@@ -259,6 +259,58 @@ class Gain(Layer):
         return self.g * dy
 
 
+class Scale(Layer):
+    """A single number is learned."""
+
+    def param_shapes(self):
+        return {"s": (1,)}
+
+    def init_params(self, rng):
+        self.s[...] = 1
+
+    def forward(self, x, training=False):
+        if training:
+            self.remember(x, x)
+        return self.s * x
+
+    def backward(self, dy):
+        x = self.recall(dy)
+        self.ds[...] = (dy * x).sum()
+        return self.s * dy
+
+
+class Mixture(Layer):
+    """y_k = Σ_j x W_j v_jk, with W in three dimensions."""
+
+    arguments = ("in_features", "experts", "out_features")
+
+    def __init__(self, in_features, experts, out_features):
+        self.in_features, self.experts, self.out_features = in_features, experts, out_features
+
+    def param_shapes(self):
+        return {"W": (self.experts, self.in_features, self.out_features), "v": (self.experts, self.out_features)}
+
+    def init_params(self, rng):
+        self.W[...] = rng.normal(size=self.W.shape)
+        self.v[...] = rng.normal(size=self.v.shape)
+
+    def forward(self, x, training=False):
+        self.check_input(x)
+        h = array_module(x).einsum("bi,jik->bjk", x, self.W)
+        y = (h * self.v).sum(axis=1)
+        if training:
+            self.remember(y, (x, h))
+        return y
+
+    def backward(self, dy):
+        x, h = self.recall(dy)
+        xp = array_module(x)
+        dh = dy[:, None, :] * self.v
+        self.dv[...] = (dy[:, None, :] * h).sum(axis=0)
+        self.dW[...] = xp.einsum("bi,bjk->jik", x, dh)
+        return xp.einsum("bjk,jik->bi", dh, self.W)
+
+
 class PReLU(Gain):
     """A leak for each feature, learned."""
 
@@ -784,6 +836,8 @@ OWN = {
     "UnitLength": UnitLength,
     "BelowTheLargest": BelowTheLargest,
     "Gain": lambda: Gain(4),
+    "Scale": Scale,
+    "Mixture": lambda: Mixture(3, 2, 4),
     "PReLU": lambda: PReLU(3),
     "Swish": lambda: Swish(3),
     "LayerNorm": lambda: LayerNorm(4),

@@ -11,10 +11,10 @@ import numpy as np
 
 from minidl.backend import Array
 
-BATCHES = (1, 2, 3, 5, 8, 16, 17, 33, 64, 65, 129)
+BATCHES = (1, 2, 3, 5, 8, 16, 17, 33, 64, 65, 129, 257)
 """Numbers of samples: one, powers of two, one above, and others."""
 
-FEATURES = (1, 2, 3, 4, 7, 8, 9, 16, 17, 33)
+FEATURES = (1, 2, 3, 5, 8, 9, 16, 17, 33, 65)
 """Numbers of features, for layers that take any."""
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]

@@ -141,8 +141,9 @@ def _places(gradient: Gradient, wrong: Array) -> Iterator[tuple[str, Array]]:
 
 def _stretch(first: int, last: int, at_end: bool, axis: int, dimensions: int) -> str:
     """Return the words for one row or column, or several that follow each other."""
-    one = "entry" if dimensions == 1 else ("row", "column")[axis]
-    many = "entries" if dimensions == 1 else one + "s"
+    one, many = [("entry", "entries"), ("row", "rows"), ("column", "columns"), ("place", "places")][
+        0 if dimensions == 1 else min(axis + 1, 3)
+    ]
     if first == last:
         return f"{one} {first}{', the last' if at_end else ''}"
     return f"{many} from {first} on" if at_end else f"{many} {first} to {last}"

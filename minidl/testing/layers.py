@@ -91,9 +91,10 @@ def _first_failure(make: Make, draws: tuple[Draw, ...], method: str, number: int
     """Return the first rule that does not hold in an example, and what is wrong; None if all hold."""
     order, rng = np.random.default_rng(seed), np.random.default_rng([seed, number])
     layer = make()
-    batches, sizes = order.permutation(accepted_batches(layer)), order.permutation(FEATURES)
-    features = layer.in_features or int(sizes[number % len(sizes)])
-    example = Example(make, draws, method, number, rng, features, np.roll(batches, -number).tolist())
+    sizes = np.roll(order.permutation(FEATURES), -number)
+    batches = np.roll(order.permutation(BATCHES), -number).tolist()
+    batches[3:3], batches[6:6] = rng.integers(4, 60, 2).tolist(), rng.integers(60, 200, 1).tolist()
+    example = Example(make, draws, method, number, rng, layer.in_features or int(sizes[0]), accepted(layer, batches))
     words = breach(_check_start, example)
     if words is not None:
         return "start", words
@@ -107,11 +108,11 @@ def _first_failure(make: Make, draws: tuple[Draw, ...], method: str, number: int
     return None
 
 
-def accepted_batches(layer: Layer) -> list[int]:
-    """Return numbers of samples that ``layer.check_batch`` lets pass: those of `BATCHES`, or what is next to them."""
+def accepted(layer: Layer, batches: list[int]) -> list[int]:
+    """Return numbers of samples that ``layer.check_batch`` lets pass: these, or in place of each the nearest to it."""
     allowed = [n for n in range(1, 2 * BATCHES[-1]) if not raises(ValueError, layer.check_batch, n)]
     require(allowed, f"check_batch refuses every number of samples below {2 * BATCHES[-1]}")
-    return sorted({min(allowed, key=lambda n: (abs(n - batch), -n)) for batch in BATCHES})
+    return [min(allowed, key=lambda n: (abs(n - batch), -n)) for batch in batches]
 
 
 def _check_start(example: Example) -> None:
@@ -220,11 +221,14 @@ def _check_parameters(example: Example) -> None:
             require(
                 np.shares_memory(getattr(layer, view), vector), f"{view} is replaced; write into it: {view}[...] = …"
             )
+    new = example.model()
+    new.copy_from(model)
+    if hasattr(layer, "rng"):
+        new.layers[0].rng = deepcopy(layer.rng)
     for name in layer.param_shapes():
         for training in (False, True):
-            used, new = (_effect(network, name, x, training) for network in (model, example.model()))
             require(
-                used or not new,
+                _effect(model, name, x, training) or not _effect(new, name, x, training),
                 f"a step that changes {name} has no effect after a first pass\nhint: the layer computes with a copy of "
                 f"{name} that it made then",
             )

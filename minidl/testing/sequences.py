@@ -66,8 +66,12 @@ def narrow(example: Example, setting: Setting, number: int, failure: str) -> str
     few = replace(example, features=example.model().in_features or 5)
     sized = few if _fails(few, setting) else example
     plain = Setting(min(example.batches, key=lambda batch: abs(batch - 6)), example.inputs[0])
-    for name in ("x", "dy", "layout", "params_only", "batch"):
-        simpler = replace(setting, **{name: getattr(plain, name)})
+    simplest = next((x for x in example.inputs if _fails(sized, replace(setting, x=x))), setting.x)
+    for change in (
+        {"x": simplest},
+        *({name: getattr(plain, name)} for name in ("dy", "layout", "params_only", "batch")),
+    ):
+        simpler = replace(setting, **change)
         setting = simpler if _fails(sized, simpler) else setting
     where = str(setting)
     if setting.batch != plain.batch:
@@ -79,7 +83,7 @@ def narrow(example: Example, setting: Setting, number: int, failure: str) -> str
 
 def _by_batch(example: Example, setting: Setting) -> tuple[Setting, str]:
     """Return the setting with the most samples for which a layer fails, and for how many it does and does not."""
-    settings = {batch: replace(setting, batch=batch) for batch in sorted(example.batches)}
+    settings = {batch: replace(setting, batch=batch) for batch in sorted(set(example.batches))}
     failing = [batch for batch, tried in settings.items() if _fails(example, tried)]
     others = [batch for batch in settings if batch not in failing]
     shown = settings[failing[-1]]

@@ -9,9 +9,10 @@ Each entry is nudged by a random part of its own size. A slope is then of the si
 one notion of nearly right will do: as a part of what is added up to the slope and to f.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -174,14 +175,16 @@ class Comparison:
 
     def _complex_slope(self, at: Variables) -> float:
         try:
-            return complex_slope(self.f, at, self.v)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)  # an imaginary part is lost
+                return complex_slope(self.f, at, self.v)
         except Exception as error:
             raise GradientError(f"the forward pass does not take complex numbers ({error}){DIFFERENCES}") from error
 
     def kinked(self, v: Variables) -> bool:
         """Tell whether f has a kink here: slopes along v to both sides that stay apart as the step shrinks."""
-        far, close = (np.subtract(*one_sided_slopes(self.f, self.at, v, h)) for h in (1e-5, 1e-8))
-        return bool(abs(close) > max(0.1 * abs(far), 1e-5 * self.size))
+        apart = [float(np.subtract(*one_sided_slopes(self.f, self.at, v, h))) for h in (1e-6, 1e-7, 1e-8)]
+        return any(abs(closer) > max(0.5 * abs(farther), 1e-6 * self.size) for farther, closer in pairwise(apart))
 
     def describe_kink(self) -> str:
         """Say at which entry there is a kink."""
