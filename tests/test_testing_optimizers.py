@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_optimizers import PAPERS, adagrad, adam, momentum, momentum_with_the_rate_outside, nesterov, rmsprop, sgd
 
 from minidl import SGD, Adagrad, Adam, Group, Momentum, Nesterov, Optimizer, RMSprop, array_module
-from minidl.checks import flag, fraction, positive, positive_int
+from minidl.checks import below_one, flag, positive, positive_int
 from minidl.optimizers import argument
 from minidl.testing import ContractError, check_optimizer
 
@@ -43,8 +43,8 @@ class Lion(Optimizer):
     state_names = ("m",)
 
     lr: float = argument(1e-4, positive)
-    beta1: float = argument(0.9, fraction)
-    beta2: float = argument(0.99, fraction)
+    beta1: float = argument(0.9, below_one)
+    beta2: float = argument(0.99, below_one)
 
     def update(self, w, g, lr, m):
         w -= lr * array_module(w).sign(self.beta1 * m + (1 - self.beta1) * g)
@@ -67,8 +67,8 @@ class AdaMax(Optimizer):
     state_names = ("m", "u")
 
     lr: float = argument(0.002, positive)
-    beta1: float = argument(0.9, fraction)
-    beta2: float = argument(0.999, fraction)
+    beta1: float = argument(0.9, below_one)
+    beta2: float = argument(0.999, below_one)
     eps: float = argument(1e-8, positive)
 
     def update(self, w, g, lr, m, u):
@@ -93,7 +93,7 @@ class Adadelta(Optimizer):
     state_names = ("s", "d")
 
     lr: float = argument(1.0, positive)
-    rho: float = argument(0.95, fraction)
+    rho: float = argument(0.95, below_one)
     eps: float = argument(1e-6, positive)
 
     def update(self, w, g, lr, s, d):
@@ -173,7 +173,7 @@ class HeavyBall(Optimizer):
     """Polyak's form: it carries the position before, which is no vector of zeros at the start."""
 
     lr: float = argument(0.01, positive)
-    beta: float = argument(0.9, fraction)
+    beta: float = argument(0.9, below_one)
     kept: float = field(default=0.0, init=False)
 
     def __post_init__(self):
@@ -249,7 +249,7 @@ class Lookahead(Optimizer):
 
     lr: float = argument(0.1, positive)
     k: int = argument(5, positive_int)
-    alpha: float = argument(0.5, fraction)
+    alpha: float = argument(0.5, below_one)
 
     def prepare(self, params, grads):
         if not self.state:
