@@ -69,8 +69,10 @@ pygments_style, pygments_dark_style = "tango", "monokai"
 nitpick_ignore_regex = [
     ("py:.*", r"(numpy|np|pathlib|matplotlib|collections|contextlib|typing|types|hypothesis|st)\..*"),
     ("py:.*", "Any|Callable|Iterator|Mapping|ModuleType|NDArray|Axes|Figure|Path|SearchStrategy|DrawFn|TypeVar|tqdm"),
+    ("py:class", "ArrayLike"),
     ("py:exc", "TypeError, ValueError|ValueError, TypeError"),
     ("py:obj", "update"),  # the method of every optimiser
+    ("py:obj", r"params|LeakyReLU\(0\.\d\)"),  # a vector, and a layer that a reader may write
 ]
 
 

@@ -21,6 +21,8 @@ PATH = ("backend", "initializers", "layers", "losses", "optimizers", "model", "l
 FOLDERS = (
     "checks",
     "parameters",
+    "preparation",
+    "regression",
     "regularization",
     "callbacks",
     "learning_rate",
