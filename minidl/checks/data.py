@@ -261,7 +261,8 @@ def warn_of_scale(arrays: Mapping[str, Array], remedy: str) -> bool:
     """Warn the caller of a public function of the first array that is far from unit scale; tell whether one is."""
     for name, x in arrays.items():
         looked_at = x[:: max(1, len(x) // LOOKED_AT)].astype("float64")
-        scale, largest = float((looked_at * looked_at).mean()) ** 0.5, float(abs(looked_at).max())
+        with np.errstate(over="ignore"):  # the square of 1e200 is infinite, and far from unit scale
+            scale, largest = float((looked_at * looked_at).mean()) ** 0.5, float(abs(looked_at).max())
         if scale > LARGEST_SCALE or 0 < largest < SMALLEST_SCALE:
             size = f"root mean square {scale:.2g}" if scale > LARGEST_SCALE else f"none above {largest:.2g} in size"
             message = f"{name} are far from unit scale ({size}), so training may diverge or stand still; {remedy}"
