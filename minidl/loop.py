@@ -55,7 +55,7 @@ def run(
     Args:
         state: what changes during the run; it may come from the middle of an epoch.
         epochs: the number of the last epoch.
-        batches: returns the batches of the epoch in progress; for a new epoch, all of them.
+        batches: returns the batches still to come in the epoch in progress.
         measure: returns a row of `History`, by column, about the model after an epoch.
         callbacks: are called in this order after every update and after every epoch.
     """
@@ -75,7 +75,7 @@ def run(
 class Callback:
     """Something that attaches to a run from outside. Override what you need; `minidl.fit` takes ``callbacks=(…)``.
 
-    This one divides the learning rate by ten after every three epochs, up to nine, without a better test loss:
+    This one divides the rate by ten when the test loss has not improved for three, six and nine epochs:
 
         class ReduceOnPlateau(minidl.Callback):
             def after_epoch(self, state):
@@ -96,7 +96,7 @@ class Callback:
         """Do something after an update; ``loss`` is that of its batch, an array of no dimensions."""
 
     def after_epoch(self, state: Training) -> None:
-        """Do something after an epoch has been measured; its row is the last one of ``state.history``."""
+        """Do something after an epoch has been measured; its row is the last of ``state.history``, and ``state.epoch`` the next."""
 
 
 @dataclass(repr=False)
@@ -119,7 +119,7 @@ class History(Curves):
     generalization_gap: list[float] = field(default_factory=list)
     """Training accuracy minus test accuracy."""
     lr: list[float] = field(default_factory=list)
-    """The learning rate of the epoch's first update."""
+    """The learning rate of the epoch's first update; without a schedule, that at its end."""
     batch_size: list[int] = field(default_factory=list)
     """The number of samples in the epoch's first update."""
     seconds: list[float] = field(default_factory=list)
@@ -148,7 +148,7 @@ class Training:
     rng: Generator
     """Draws the order of the samples, and what augmentation needs."""
     early_stopping: Callback | None = None
-    """The `minidl.EarlyStopping` whose best model belongs to a checkpoint."""
+    """The `minidl.EarlyStopping`; each checkpoint saves its best model."""
     history: History = field(default_factory=History)
     """Has a row for each finished epoch."""
     epoch: int = 1

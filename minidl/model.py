@@ -26,6 +26,8 @@ from minidl.parameters.parts import count_params
 class Sequential(Freezing):
     """A chain of layers, together with their parameters and gradients.
 
+    From `Freezing` come ``groups``, ``first_learning`` and ``frozen_prefix``: which parameters are trained.
+
     Args:
         layers: from the input to the output; the number of features must agree from one to the next.
         seed: for the initial weights: an integer, a ``numpy.random.Generator``, or None to draw them anew each time.

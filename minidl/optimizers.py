@@ -12,7 +12,8 @@ model also rolls down a drawn valley:
     optimizer.step(position, gradient(position))
 
 To write an optimiser of your own, make a dataclass like those below: its arguments, the names of its state vectors, and
-the method `Optimizer.update`, the formula.
+the method `Optimizer.update`, the formula. It is called once for each block of the vector, so it must work element by
+element; it may only read g.
 """
 
 from collections.abc import Callable
@@ -53,7 +54,7 @@ class Optimizer:
     update: ClassVar[Callable[..., None]]
     """The formula: ``update(w, g, lr, *state)`` changes w and the state vectors in place, given gradient and rate."""
     state_names: ClassVar[tuple[str, ...]] = ()
-    """What the formula calls its state vectors, in the order in which `update` receives them."""
+    """What the formula calls its state vectors, in the order in which `update` receives them: by position."""
 
     lr: float = field(metadata={"check": positive})
     weight_decay: float = argument(0.0, not_negative, kw_only=True)
@@ -64,10 +65,10 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         """Check the arguments, each against the range that stands beside its default."""
-        for argument in fields(self):
-            if "check" in argument.metadata:
-                value = argument.metadata["check"](argument.name, getattr(self, argument.name))
-                setattr(self, argument.name, value)
+        for each in fields(self):
+            if "check" in each.metadata:
+                value = each.metadata["check"](each.name, getattr(self, each.name))
+                setattr(self, each.name, value)
 
     def step(self, params: Array, grads: Array, groups: list[Group] | None = None) -> None:
         """Change ``params`` in place by one step, block by block (`minidl.parameters.blocks` says why).
