@@ -96,7 +96,7 @@ class Callback:
         """Do something after an update; ``loss`` is that of its batch, an array of no dimensions."""
 
     def after_epoch(self, state: Training) -> None:
-        """Do something after an epoch: its row is the last of ``state.history``, and ``state.epoch`` is the next one."""
+        """Do something after an epoch: its row is the last of ``state.history``, and ``state.epoch`` the next one."""
 
 
 @dataclass(repr=False)
