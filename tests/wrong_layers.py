@@ -1039,7 +1039,7 @@ LAYERS = {
     "AveragesBecomeDouble": (
         lambda: AveragesBecomeDouble(3),
         "precision",
-        "after training, moving_mean is float64 where x is float32",
+        "moving_mean is float64 where x is float32",
     ),
     "ScaledWrongly": (ScaledWrongly, "gradients", "ds"),
     "WithoutEpsInSinglePrecision": (lambda: WithoutEpsInSinglePrecision(4), "precision", "ε that is 0 in float32"),

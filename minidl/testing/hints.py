@@ -75,6 +75,13 @@ def whole(gradient: Gradient) -> Iterator[str]:
         yield f"a factor B = {batch} too few: 1/B where a sum is meant, or twice"
     if measured.ndim == 2 and min(measured.shape) > 1 and gradient.like(measured.T):
         yield "it is transposed"
+    if measured.ndim == 2 and gradient.like(measured[::-1]):
+        yield "its rows are in the opposite order"
+    for axis, lines in enumerate(("rows", "columns")):
+        if measured.ndim == 2 and any(gradient.like(np.roll(measured, shift, axis)) for shift in (1, -1)):
+            yield f"its {lines} are shifted by one"
+    if computed.any() and ((computed == 0) != (measured == 0)).all():
+        yield "it is 0 where it should not be, and only there: the opposite of the mask"
     ratio = _ratio(computed, measured)
     if computed.any() and measured.size >= FEW and gradient.like(measured * ratio) and abs(ratio - 1) > 1e-3:
         yield f"it is {ratio:.4g} times what it should be"
@@ -106,6 +113,8 @@ def _ways(wrong: Gradient) -> Iterator[str]:
         yield "it should be 0: a mask is missing"
     if not computed.any():
         yield "it is 0 and should not be: a mask is wrong, or something is left out"
+    if ((computed == 0) != (measured == 0)).all() and computed.any() and measured.any():
+        yield "it is 0 but should not be, or should be 0 but is not: not the mask of the forward pass"
     if wrong.like(-measured):
         yield "the sign is wrong"
     ratio = _ratio(computed, measured)
@@ -185,12 +194,6 @@ def patterns(gradient: Gradient) -> Iterator[str]:
         ratios = (computed * measured).sum(axis=axis, keepdims=True) / np.where(size > 0, size, 1)
         if gradient.like(measured * ratios) and (abs(ratios - 1) > 1e-3).mean() > 0.5 and ratios.all():
             yield f"each {line} is multiplied by a number of its own, from {ratios.min():.4g} to {ratios.max():.4g}"
-    if gradient.like(measured[::-1]):
-        yield "its rows are in the opposite order"
-    for axis, line in enumerate(("rows", "columns")):
-        for shift in (1, -1):
-            if gradient.like(np.roll(measured, shift, axis)):
-                yield f"its {line} are shifted by one"
 
 
 def _ratio(computed: Array, measured: Array) -> float:
