@@ -1,5 +1,7 @@
 """Layers and losses as a reader might write them, all of them right: none may be refused."""
 
+from math import prod
+
 import numpy as np
 
 from minidl import BatchNorm, Dense, Dropout, Layer, LogSoftmax, NLLLoss, ReLU, array_module
@@ -723,71 +725,14 @@ class Pairs(Layer):
 
 
 class Residual(Layer):
-    """y = x + F(x), where F is a chain of layers inside this one."""
+    """y = x + F(x), where F is a chain of layers inside this one; as docs/write_your_own_container.md has it."""
 
     arguments = ("inside",)
 
     def __init__(self, *layers):
         self.layers = layers
-        self.in_features = next((layer.in_features for layer in layers if layer.in_features), None)
-        self.out_features = self.in_features
-        self.buffers = tuple(self._names(lambda layer: layer.buffers))
-
-    def _names(self, names):
-        return [f"{i}.{name}" for i, layer in enumerate(self.layers) for name in names(layer)]
-
-    @property
-    def inside(self):
-        return [[type(layer).__name__, *(getattr(layer, a) for a in layer.arguments)] for layer in self.layers]
-
-    @property
-    def frozen(self):
-        return self.layers[0].frozen
-
-    @frozen.setter
-    def frozen(self, value):
-        for layer in self.layers:
-            layer.frozen = value
-
-    @property
-    def rng(self):
-        for layer in self.layers:
-            if hasattr(layer, "rng"):
-                return layer.rng
-        raise AttributeError("none of the layers inside has a generator")
-
-    @rng.setter
-    def rng(self, value):
-        for layer in self.layers:
-            if hasattr(layer, "rng"):
-                layer.rng = value
-
-    def check_batch(self, samples):
-        for layer in self.layers:
-            layer.check_batch(samples)
-
-    def param_shapes(self):
-        shapes = [shape for layer in self.layers for shape in layer.param_shapes().values()]
-        return dict(zip(self._names(lambda layer: layer.param_shapes()), shapes, strict=True))
-
-    def bind(self, params, grads):
-        start = 0
-        for layer in self.layers:
-            stop = start + sum(int(np.prod(shape)) for shape in layer.param_shapes().values())
-            layer.bind(params[start:stop], grads[start:stop])
-            start = stop
-        for i, layer in enumerate(self.layers):
-            for name in layer.param_shapes():
-                setattr(self, f"{i}.{name}", getattr(layer, name))
-                setattr(self, f"d{i}.{name}", getattr(layer, "d" + name))
-            for name in layer.buffers:
-                setattr(self, f"{i}.{name}", getattr(layer, name))
-
-    def init_params(self, rng):
-        for layer in self.layers:
-            layer.init_params(rng)
-        if hasattr(self, "rng"):
-            self.rng = self.rng  # one generator for all
+        self.in_features = self.out_features = next((n for n in (layer.in_features for layer in layers) if n), None)
+        self.buffers = tuple(f"{i}.{name}" for i, layer in enumerate(layers) for name in layer.buffers)
 
     def forward(self, x, training=False):
         y = x
@@ -803,6 +748,60 @@ class Residual(Layer):
         for layer in reversed(self.layers):
             dx = layer.backward(dx)
         return dy + dx
+
+    def param_shapes(self):
+        return {
+            f"{i}.{name}": shape for i, layer in enumerate(self.layers) for name, shape in layer.param_shapes().items()
+        }
+
+    def init_params(self, rng):
+        for layer in self.layers:
+            layer.init_params(rng)
+        if hasattr(self, "rng"):
+            self.rng = self.rng  # one for all
+
+    def bind(self, params, grads):
+        start = 0
+        for layer in self.layers:
+            stop = start + sum(prod(shape) for shape in layer.param_shapes().values())
+            layer.bind(params[start:stop], grads[start:stop])
+            start = stop
+
+    def __getattr__(self, name):
+        number, _, end = name.removeprefix("d").partition(".")
+        if not (end and number.isdigit()):
+            raise AttributeError(f"Residual has no {name}")
+        return getattr(self.layers[int(number)], "d" * name.startswith("d") + end)
+
+    @property
+    def rng(self):
+        for layer in self.layers:
+            if hasattr(layer, "rng"):
+                return layer.rng
+        raise AttributeError("no layer inside draws numbers")
+
+    @rng.setter
+    def rng(self, generator):
+        for layer in self.layers:
+            if hasattr(layer, "rng"):
+                layer.rng = generator
+
+    @property
+    def frozen(self):
+        return self.layers[0].frozen
+
+    @frozen.setter
+    def frozen(self, value):
+        for layer in self.layers:
+            layer.frozen = value
+
+    def check_batch(self, samples):
+        for layer in self.layers:
+            layer.check_batch(samples)
+
+    @property
+    def inside(self):
+        return [[type(layer).__name__, *(getattr(layer, name) for name in layer.arguments)] for layer in self.layers]
 
 
 ENGINE = {

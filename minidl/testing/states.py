@@ -7,13 +7,14 @@ is lost silently: the model that comes back is another.
 
 import pickle
 import tempfile
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minidl import Sequential, load, save
+from minidl import Layer, Sequential, load, save
 from minidl.backend import Array
 from minidl.testing.contract import require, same
 from minidl.testing.gradients import size_of, variables, weighted_output
@@ -105,11 +106,23 @@ def nearly_same(a: Array, b: Array) -> bool:
 def _lost(model: Sequential, other: Sequential) -> str:
     """Return which attributes of a layer were not kept, and how they could be."""
     layer, twin = model.layers[0], other.layers[0]
-    views = {d + name for name in layer.param_shapes() for d in ("", "d")}
-    known = {*views, *layer.buffers, *layer.arguments, "_memory", "name", "rng", "owned"}
-    lost = [name for name, value in vars(layer).items() if name not in known and _differ(value, vars(twin).get(name))]
-    hints = [f"{name} is lost: {_remedy(getattr(layer, name))}" for name in lost]
-    return "".join(f"\nhint: {hint}" for hint in hints)
+    known = {*layer.buffers, *layer.arguments, "name", "rng"}
+    hints = [f"{name} is lost: {remedy}" for name, remedy in _differences(layer, twin) if name not in known]
+    return "".join(f"\nhint: {hint}" for hint in hints[:2])
+
+
+def _differences(layer: Layer, twin: Layer) -> Iterator[tuple[str, str]]:
+    """Yield the attributes in which two layers differ, each with its remedy; also those of layers inside."""
+    apart = {d + name for name in layer.param_shapes() for d in ("", "d")} | {"_memory", "owned"}
+    for name in [name for name in vars(layer) if name not in apart]:
+        value, other = getattr(layer, name), getattr(twin, name, None)
+        if isinstance(value, tuple | list) and any(isinstance(item, Layer) for item in value):
+            for i, (inner, inner_twin) in enumerate(zip(value, other, strict=True)):
+                for end, _ in _differences(inner, inner_twin):
+                    kind = "rng must lead to it" if end == "rng" else f'buffers must name it, as "{i}.{end}"'
+                    yield f"{end} of {name}[{i}]", f"in a container, {kind}"
+        elif _differ(value, other):
+            yield name, _remedy(value)
 
 
 def _differ(a: Any, b: Any) -> bool:
