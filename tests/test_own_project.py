@@ -82,8 +82,8 @@ def last_of_each(page):
 
 @pytest.mark.skipif(find_spec("mypy") is None, reason="needs mypy")
 def test_mypy_has_nothing_against_what_the_pages_write(project):
-    for page in ("write_your_own_layer", "write_your_own_optimizer"):
+    for page in ("write_your_own_layer", "write_your_own_container", "write_your_own_optimizer"):
         (project / f"{page}.py").write_text(last_of_each(read(f"{page}.md")), encoding="utf-8")
     ended = run(project, "-m", "mypy", "--strict", "--follow-imports=silent", "--cache-dir=.mypy", ".")
     assert ended.returncode == 0, ended.stdout
-    assert "no issues found in 6 source files" in ended.stdout
+    assert "no issues found in 7 source files" in ended.stdout

@@ -73,12 +73,15 @@ def narrow(example: Example, setting: Setting, number: int, failure: str) -> str
     ):
         simpler = replace(setting, **change)
         setting = simpler if _fails(sized, simpler) else setting
-    where = str(setting)
+    where, hint = str(setting), ""
     if setting.batch != plain.batch:
         setting, where = _by_batch(sized, setting)
     if sized.features != few.features:
         where += f", {sized.features} feature{'s' if sized.features > 1 else ''}"
-    return f"{where}: {_breach(sized, setting)}"
+    words = str(_breach(sized, setting))
+    if setting.batch != plain.batch and words.startswith("ValueError"):
+        hint = "\nhint: if the layer does not take so many samples, its check_batch must say so"
+    return f"{where}: {words}{hint}"
 
 
 def _by_batch(example: Example, setting: Setting) -> tuple[Setting, str]:
@@ -87,7 +90,7 @@ def _by_batch(example: Example, setting: Setting) -> tuple[Setting, str]:
     failing = [batch for batch, tried in settings.items() if _fails(example, tried)]
     others = [batch for batch in settings if batch not in failing]
     shown = settings[failing[-1]]
-    return shown, f"{shown}; it fails with {_listed(failing)} samples, not with {_listed(others)}"
+    return shown, f"{shown}; it fails for B = {_listed(failing)}, not for B = {_listed(others)}"
 
 
 def _listed(batches: list[int]) -> str:
