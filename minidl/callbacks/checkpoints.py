@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,13 @@ from minidl.callbacks.signals import Signals
 from minidl.files.archives import Metadata
 from minidl.files.models import state_of
 from minidl.files.runs import load_training, save_training
+from minidl.files.safe_writing import sweep
 from minidl.loop import Callback, Training
 from minidl.optimizers import Optimizer
+from minidl.parameters.settings import settings_of
+
+A_SCHEDULE = "a schedule"
+"""What stands in a plan for a function, which cannot be compared."""
 
 
 class Checkpoint(Callback):
@@ -58,15 +62,18 @@ class Checkpoint(Callback):
         Raises:
             OSError: it is not.
         """
-        for leftover in self.path.parent.glob(f".{self.path.name}.*.partial"):  # of a process that was killed
-            leftover.unlink(missing_ok=True)
+        sweep(self.path)
         save_training(self.path, state, self.plan)
 
     @contextmanager
-    def around(self, _state: Training) -> Iterator[None]:
-        """Let signals wait for the next checkpoint."""
-        with Signals() as self.signals:
-            yield
+    def around(self, state: Training) -> Iterator[None]:
+        """Let signals wait for the next checkpoint; in the end, let the optimiser remember how its lr has moved."""
+        try:
+            with Signals() as self.signals:
+                yield
+        finally:
+            if self.plan["lr"] != A_SCHEDULE:
+                state.optimizer.lr_moved = (self.plan["lr"], state.optimizer.lr)
 
     def after_update(self, state: Training, _loss: Array) -> None:
         """Save where it is time to; if a signal has come, save and end the program."""
@@ -116,13 +123,18 @@ def checkpoint_path(checkpoint: str | Path, rng: Generator) -> Path:
 def plan_of(optimizer: Optimizer, labels: Array, batch_size: Any, lr: Any, early_stopping: Any, seed: Any) -> Metadata:
     """Return what must be the same when a run resumes, as far as it can be compared.
 
-    Of the samples that is their number and a checksum of their labels; of a schedule, only that it is one.
+    Of the samples that is their number and a checksum of their labels; of a schedule, only that it is one; of the
+    optimiser, every setting, with the learning rate as it was before a run moved it.
     """
     host = to_numpy(labels)
-    plan = {"samples": len(host), "labels": crc32(host.astype("<i8").tobytes()), "optimizer": type(optimizer).__name__}
-    plan |= {arg.name: getattr(optimizer, arg.name) for arg in fields(optimizer) if "check" in arg.metadata}
-    plan |= {"batch_size": "a schedule" if callable(batch_size) else int(batch_size)}
-    plan |= {"lr": plan["lr"] if lr is None else "a schedule" if callable(lr) else float(lr)}
+    began, ended = optimizer.lr_moved or (optimizer.lr, optimizer.lr)
+    plan = {"optimizer": type(optimizer).__name__} | settings_of(optimizer)
+    plan |= {"samples": len(host), "labels": crc32(host.astype("<i8").tobytes())}
+    plan |= {"batch_size": A_SCHEDULE if callable(batch_size) else int(batch_size)}
+    if lr is not None:
+        plan["lr"] = A_SCHEDULE if callable(lr) else float(lr)
+    elif optimizer.lr == ended:
+        plan["lr"] = began
     plan |= {"seed": int(seed) if isinstance(seed, Integral) else None}
     names = ("patience", "min_improvement", "column")
     return plan | {"early_stopping": early_stopping and [getattr(early_stopping, name) for name in names]}

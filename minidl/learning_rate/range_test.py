@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidl.backend import Array, Seed
-from minidl.checks import at_least, below_one, generator, instance, one_of, positive, positive_int
+from minidl.checks import at_least, below_one, generator, instance, not_infinite, one_of, positive, positive_int
 from minidl.checks.plan import check_batches, check_dataset
 from minidl.datasets import batch_bounds, minibatches
 from minidl.learning_rate.schedules import scheduled
@@ -160,6 +160,8 @@ def lr_range_test(
         raise ValueError(f"updates: expected at least 2, got {updates}")
     rng = deepcopy(generator("seed", seed))
     data = check_dataset("train", train, model)
+    optimizer.check(model.params, model.grads)
+    not_infinite(model.params.dtype, "max_lr", max_lr)
     check_batches(model, {stop - start for start, stop in batch_bounds(len(data.x), batch_size)})
     # Copies make this safe: an error or an interruption, at whatever point, finds nothing to put back.
     state = Training(deepcopy(model), deepcopy(optimizer), rng)
