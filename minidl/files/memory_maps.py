@@ -137,8 +137,8 @@ def _map_npy(path: Path) -> Array:
 
 
 def _write_npy(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Iterator[Array]) -> None:
-    """Write an array that comes in pieces, of some rows each, as a new ``.npy`` file."""
-    with path.open("xb") as file:
+    """Write an array that comes in pieces, of some rows each, as an ``.npy`` file."""
+    with path.open("wb") as file:
         header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for piece in pieces:

@@ -35,7 +35,7 @@ def save_training(path: str | Path, state: Training, plan: Metadata | None = Non
     Args:
         path: the file.
         state: what is saved.
-        plan: what `load_training` is to compare, ready for JSON.
+        plan: what `load_training` is to compare: names, and numbers or texts.
 
     Raises:
         OSError: it cannot be written; what was there before still is.
@@ -47,7 +47,8 @@ def save_training(path: str | Path, state: Training, plan: Metadata | None = Non
     if stopping is not None and stopping.best is not None:
         saved["best"] = [stopping.best_epoch, stopping.lowest]
         arrays |= model_arrays(stopping.best, "best.")
-    write_archive(Path(path), {"model": describe(state.model), "training": saved, "plan": plan or {}}, arrays)
+    about = {"model": describe(state.model), "training": saved, "plan": described(plan or {})}
+    write_archive(Path(path), about, arrays)
 
 
 def load_training(path: str | Path, state: Training, plan: Metadata | None = None) -> None:

@@ -27,7 +27,7 @@ def write_safely(path: Path, data: bytes, verify: Callable[[Path], object]) -> N
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected the name of a file, this is a folder")
     with partial_beside(path) as partial:
-        with partial.open("xb") as file:
+        with partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -38,8 +38,9 @@ def write_safely(path: Path, data: bytes, verify: Callable[[Path], object]) -> N
 
 @contextmanager
 def partial_beside(path: Path) -> Iterator[Path]:
-    """Yield a name in the folder of ``path`` that nobody else uses; in the end, remove what still has that name."""
+    """Yield a new and empty file in the folder of ``path``; in the end, remove it if it still has its name."""
     partial = path.with_name(f"{_start(path)}{os.urandom(8).hex()}.partial")
+    partial.touch(exist_ok=False)
     try:
         yield partial
     finally:
@@ -54,7 +55,6 @@ def sweep(path: Path) -> None:
     path = Path(os.path.realpath(path))
     ours = re.compile(re.escape(_start(path)) + r"[0-9a-f]{16}\.partial")
     with suppress(OSError), partial_beside(path) as newest:  # tidying up is no reason to fail
-        newest.touch()
         for file in path.parent.iterdir():
             if ours.fullmatch(file.name) and newest.stat().st_mtime - file.stat().st_mtime > STALE:
                 file.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from weakref import ReferenceType, WeakValueDictionary, ref
 from minidl.backend import Array, on_host
 
 Home: TypeAlias = tuple["ReferenceType[Array]", int]
-"""The array whose memory the parameters are in, and where they start in it: as a part of a model has them."""
+"""The array whose memory the parameters are in, and how many bytes after its start: 0, but for a part of a model."""
 
 VECTORS: "WeakValueDictionary[int, Array]" = WeakValueDictionary()
 """The vectors of parameters of all models there are, by the identity of the array that owns their memory."""
@@ -28,10 +28,13 @@ def home_of(params: Array) -> Home | None:
     owner = owner_of(params)
     if VECTORS.get(id(owner)) is not owner:
         return None
-    if params is owner:
-        return ref(owner), 0
-    gpu: Any = params  # where an array's ``data`` is a pointer
-    return ref(owner), params.ctypes.data if on_host(params) else gpu.data.ptr
+    return ref(owner), 0 if params is owner else address(params) - address(owner)
+
+
+def address(x: Any) -> int:
+    """Return where the first number of ``x`` is."""
+    start: int = x.ctypes.data if on_host(x) else x.data.ptr
+    return start
 
 
 def same_home(one: Home, other: Home) -> bool:

@@ -43,6 +43,8 @@ class Settings:
         Raises:
             TypeError, ValueError: it is out of its range.
         """
+        if isinstance(value, np.generic):
+            value = value.item()
         check = self._checks.get(name)
         if name == "lr" and type(value) is float and 0 <= value <= self._largest_lr:
             pass  # as a schedule sets it before every update
@@ -51,8 +53,6 @@ class Settings:
                 check = not_negative  # not to begin with, but a schedule may end there
             value = check(name, value)
             vars(self).update(_fits=None, _largest_lr=0.0)
-        elif isinstance(value, np.generic):
-            value = value.item()
         object.__setattr__(self, name, value)
 
     def __post_init__(self) -> None:
@@ -60,8 +60,8 @@ class Settings:
 
     def check_precision(self, dtype: Any) -> None:
         """Raise a ValueError if parameters of this dtype cannot be moved with a setting as it is."""
-        not_infinite(dtype, "lr", self.lr, self._lr_factor())
         not_infinite(dtype, "weight_decay", self.weight_decay)
+        not_infinite(dtype, "lr", self.lr, self._lr_factor())
         if self._checks.get("eps") is positive:
             not_rounded_to_zero(dtype, "eps", vars(self)["eps"], (1 - self._fraction("beta2")) ** 0.5)
 
