@@ -517,6 +517,15 @@ def test_nor_is_one_that_a_schedule_has_moved(tmp_path, lr):
     assert optimizer.lr != 0.3
 
 
+def test_after_a_schedule_the_learning_rate_is_a_number_again(tmp_path):
+    optimizer, model = minidl.SGD(), small_model()
+    fit(model, optimizer, lr=minidl.linear(0.1, 0.05, 0.5), checkpoint=tmp_path / "first.npz")
+    fit(model, optimizer, checkpoint=tmp_path / "second.npz")
+    with pytest.raises(ValueError, match=r"lr: the checkpoint was made with 0.05, got 0.1"):
+        fit(model, minidl.SGD(0.1), checkpoint=tmp_path / "second.npz", resume=True)
+    fit(model, minidl.SGD(0.05), checkpoint=tmp_path / "second.npz", resume=True)
+
+
 def test_a_loop_of_ones_own_may_count_and_measure_with_numpy(tmp_path):
     state = minidl.Training(small_model(), minidl.SGD(), np.random.default_rng(0))
     state.updates, state.seconds = np.int64(3), np.float32(0.5)
@@ -776,6 +785,13 @@ def test_batch_norm_is_right_far_from_zero(centre, width, n):
     np.testing.assert_allclose(model.layers[0].moving_mean, mean, rtol=1e-6, atol=1e-4)
     np.testing.assert_allclose(model.layers[0].moving_var, var * n / (n - 1), rtol=1e-3)
     assert y.dtype == "float32"
+
+
+def test_a_column_far_from_zero_changes_no_other():
+    near = np.random.default_rng(0).normal(size=(60_000, 2)).astype("float32")
+    far = near + np.float32([1e5, 0])
+    ys = [minidl.Sequential(minidl.BatchNorm(2)).forward(x, training=True) for x in (near, far)]
+    np.testing.assert_array_equal(ys[0][:, 1], ys[1][:, 1])
 
 
 def test_a_constant_column_far_from_zero_becomes_zero():
