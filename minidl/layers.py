@@ -50,7 +50,7 @@ class Layer(Views):
 
     def remember(self, y: Array, memory: Any) -> None:
         """Keep ``memory`` for the backward pass, and the shape and dtype of y to check dy against."""
-        self._memory = (y.shape, y.dtype, memory)
+        vars(self)["_memory"] = (y.shape, y.dtype, memory)  # an assignment, without the look of `Views` at it
 
     def recall(self, dy: Array) -> Any:
         """Return what the forward pass remembered, and forget it.
@@ -67,7 +67,7 @@ class Layer(Views):
             raise ValueError(f"{name}.backward: dy has the wrong shape: expected that of y, {shape}, got {dy.shape}")
         if dy.dtype != dtype:
             raise TypeError(f"{name}.backward: expected dy to be {dtype}, as y is, got {dy.dtype}")
-        self._memory = None
+        vars(self)["_memory"] = None
         return memory
 
 

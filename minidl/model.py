@@ -135,8 +135,8 @@ class Sequential(Freezing):
     def _bind(self, params: Array, grads: Array) -> None:
         """Adopt the two vectors, and give each layer its stretch of both."""
         keep_freed_memory()
-        self.params, self.grads = params, grads
-        for layer, start, stop in self._stretches():
+        self._adopt(params, grads)
+        for layer, start, stop in self.stretches():
             layer.bind(params[start:stop], grads[start:stop])
 
     def _show(self, layer: Layer, dx: Array | None = None) -> None:

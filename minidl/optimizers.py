@@ -17,27 +17,28 @@ element; it may only read g.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any, ClassVar
 
 from minidl.backend import Array, array_module
 from minidl.checks import below_one, flag, not_negative, one_of, positive
 from minidl.parameters.blocks import Group, blocks
+from minidl.parameters.optimizer_state import OptimizerState
 from minidl.regularization.weight_decay import with_decay
 
 
 def argument(default: Any, check: Callable[[str, Any], Any], **options: Any) -> Any:
-    """Declare an argument of an optimiser: its default, and the check that returns it or raises an error."""
+    """Declare an argument of an optimiser: its default, and the check that every value set for it must pass."""
     return field(default=default, metadata={"check": check}, **options)
 
 
 @dataclass(eq=False)
-class Optimizer:
+class Optimizer(OptimizerState):
     """What all optimisers share: a learning rate, a count of steps, and vectors to remember between steps.
 
     Args:
-        lr: η, the learning rate, above 0. It may be changed between steps.
+        lr: η, the learning rate, above 0. It may be changed between steps, also to 0.
         weight_decay: λ, at least 0, how strongly weights are pulled towards zero; see
             `minidl.regularization.weight_decay` for this and the next two.
         decoupled: shrink the weights beside the formula, in place of changing the gradient.
@@ -63,13 +64,6 @@ class Optimizer:
     t: int = field(default=0, init=False)
     state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Check the arguments, each against the range that stands beside its default."""
-        for each in fields(self):
-            if "check" in each.metadata:
-                value = each.metadata["check"](each.name, getattr(self, each.name))
-                setattr(self, each.name, value)
-
     def step(self, params: Array, grads: Array, groups: list[Group] | None = None) -> None:
         """Change ``params`` in place by one step, block by block (`minidl.parameters.blocks` says why).
 
@@ -79,7 +73,8 @@ class Optimizer:
             groups: which stretches to change, each with its own learning rate, as in ``model.groups``; None for all.
 
         Raises:
-            ValueError: shapes or dtypes differ from each other or from those of earlier steps, or are not vectors.
+            ValueError: shapes or dtypes differ from each other or from those of earlier steps, or are not vectors; the
+                state is that of another model; or a number, such as lr, is too large or small for the dtype.
         """
         self.prepare(params, grads)
         self.t += 1
@@ -88,26 +83,6 @@ class Optimizer:
             decay = 0.0 if group.biases and not self.decay_biases else self.weight_decay
             g = with_decay(w, grads[block], lr, decay, self.decoupled)
             self.update(w, g, lr, *(vector[block] for vector in self.state.values()))
-
-    def prepare(self, params: Array, grads: Array) -> None:
-        """Refuse arrays that do not fit, as `step` does; before the first step, make the state."""
-        self.check(params, grads)
-        if not self.state:
-            self.state = {name: array_module(params).zeros_like(params) for name in self.state_names}
-
-    def check(self, params: Array, grads: Array) -> None:
-        """Refuse arrays that do not fit, as `step` does, and change nothing."""
-        if params.ndim != 1 or params.shape != grads.shape or params.dtype != grads.dtype:
-            raise ValueError(
-                "params, grads: expected two vectors of equal length and dtype, "
-                f"got {params.shape} {params.dtype} and {grads.shape} {grads.dtype}"
-            )
-        for vector in self.state.values():
-            if vector.shape != params.shape or vector.dtype != params.dtype:
-                raise ValueError(
-                    f"params: {type(self).__name__} has made steps on {vector.shape} {vector.dtype}, "
-                    f"got {params.shape} {params.dtype}; use a new optimiser for another model"
-                )
 
 
 @dataclass(eq=False)

@@ -124,7 +124,7 @@ class Results:
                 columns = np.array(list(history.values()), float)  # of equal length
                 if not np.isfinite(columns).all() or not {"name", "seed"} <= set(run):
                     return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
         same = all(old.get(key) == self.data[key] for key in ("experiment", "settings", "environment"))
         return runs if same else None

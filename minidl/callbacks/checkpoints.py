@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,15 @@ from minidl.checks.data import Pair
 from minidl.files.archives import Metadata
 from minidl.files.models import state_of
 from minidl.files.runs import load_training, save_training
+from minidl.files.safe_writing import sweep
 from minidl.loop import Callback, Training
 from minidl.losses import Loss, NLLLoss
 from minidl.machine.terminal import in_notebook, tell
 from minidl.optimizers import Optimizer
+from minidl.parameters.settings import settings_of
+
+A_SCHEDULE = "a schedule"
+"""What stands in a plan for a function, which cannot be compared."""
 
 
 class Checkpoint(Callback):
@@ -62,15 +66,18 @@ class Checkpoint(Callback):
         Raises:
             OSError: it is not.
         """
-        for leftover in self.path.parent.glob(f".{self.path.name}.*.partial"):  # of a process that was killed
-            leftover.unlink(missing_ok=True)
+        sweep(self.path)
         save_training(self.path, state, self.plan)
 
     @contextmanager
-    def around(self, _state: Training) -> Iterator[None]:
-        """Let signals wait for the next checkpoint."""
-        with Signals() as self.signals:
-            yield
+    def around(self, state: Training) -> Iterator[None]:
+        """Let signals wait for the next checkpoint; in the end, let the optimiser remember how its lr has moved."""
+        try:
+            with Signals() as self.signals:
+                yield
+        finally:
+            if type(self.plan.get("lr")) is float:
+                state.optimizer.lr_moved = (self.plan["lr"], state.optimizer.lr)
 
     def after_update(self, state: Training, _loss: Array) -> None:
         """Save where it is time to; if a signal has come, save and end the program."""
@@ -126,15 +133,20 @@ def plan_of(
 ) -> Metadata:
     """Return what must be the same when a run resumes, as far as it can be compared.
 
-    Of the samples that is their number and a checksum of their labels; of a schedule, only that it is one; of the test
-    set, only whether there is one; of the loss, its class. None stands for what is usual.
+    Of the samples that is their number and a checksum of their labels; of a schedule, only that it is one; of the
+    optimiser, every setting, with the learning rate as it was before a run moved it; of the test set, only whether
+    there is one; of the loss, its class. None stands for what is usual.
     """
     host = to_numpy(sets[0][1])
     numbers = host.astype("<f8" if host.dtype.kind == "f" else "<i8")
-    plan = {"samples": len(host), "labels": crc32(numbers.tobytes()), "optimizer": type(optimizer).__name__}
-    plan |= {arg.name: getattr(optimizer, arg.name) for arg in fields(optimizer) if "check" in arg.metadata}
-    plan |= {"batch_size": "a schedule" if callable(batch_size) else int(batch_size)}
-    plan |= {"lr": plan["lr"] if lr is None else "a schedule" if callable(lr) else float(lr)}
+    began, ended = optimizer.lr_moved or (optimizer.lr, optimizer.lr)
+    plan = {"optimizer": type(optimizer).__name__} | settings_of(optimizer)
+    plan |= {"samples": len(host), "labels": crc32(numbers.tobytes())}
+    plan |= {"batch_size": A_SCHEDULE if callable(batch_size) else int(batch_size)}
+    if lr is not None:
+        plan["lr"] = A_SCHEDULE if callable(lr) else float(lr)
+    elif optimizer.lr == ended:
+        plan["lr"] = began
     plan |= {"seed": int(seed) if isinstance(seed, Integral) else None}
     plan |= {"loss": None if type(loss) is NLLLoss else type(loss).__name__}
     plan |= {"test": None if len(sets) > 1 else "left out"}

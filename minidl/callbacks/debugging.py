@@ -28,15 +28,22 @@ class Debugging(Callback):
             model.watch = before
 
     def after_update(self, state: Training, _loss: Array) -> None:
-        """Look at the parameters that the update has made."""
-        for layer in state.model.layers:
+        """Look at the parameters that the update has made, and at what the optimiser remembers.
+
+        An average of squares overflows before anything else does, and then moves its parameters no more: silently.
+        """
+        for layer, start, stop in state.model.stretches():
             for name in layer.param_shapes():
                 self.look(state, state.updates, layer, name, getattr(layer, name))
+            for name, vector in state.optimizer.state.items():
+                owner = type(state.optimizer).__name__
+                self.look(state, state.updates, layer, f"{name} of {owner}", vector[start:stop])
 
     def look(self, state: Training, update: int, layer: Layer, name: str, array: Array) -> None:
         """Raise a DivergedError if ``array``, called ``name`` in ``layer``, is not finite."""
         try:
-            finite(name, array)
+            if len(array):
+                finite(name, array)
         except ValueError:
             where = f"in epoch {state.epoch}, at update {update}"
             message = f"{layer.name}: {name} has NaN or infinity in it, {where}; it is the first place in this update"

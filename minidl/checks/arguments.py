@@ -57,6 +57,22 @@ def up_to_one(name: str, value: Any) -> float:
     return number(name, value, lambda x: 0 < x <= 1, "a number above 0 and at most 1")
 
 
+def not_infinite(dtype: Any, name: str, value: float, factor: float = 1.0) -> None:
+    """Raise a ValueError if ``factor`` times ``value`` is more than numbers of ``dtype`` can be."""
+    limits = np.finfo(dtype)
+    if value > (most := float(limits.max) / factor):
+        raise ValueError(f"{name}: expected at most {most:.2g}, beyond which {limits.dtype} overflows, got {value!r}")
+
+
+def not_rounded_to_zero(dtype: Any, name: str, value: float, factor: float = 1.0) -> None:
+    """Raise a ValueError if ``factor`` times ``value`` is so small that it is 0 in ``dtype``."""
+    limits = np.finfo(dtype)
+    if value * factor <= (least := 0.5 * float(limits.smallest_subnormal)):
+        raise ValueError(
+            f"{name}: expected more than {least / factor:.2g}, below which {limits.dtype} has only 0, got {value!r}"
+        )
+
+
 def in_order(low_name: str, low: float, high_name: str, high: float) -> None:
     """Raise a ValueError if ``low`` is above ``high``."""
     if low > high:

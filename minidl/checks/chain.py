@@ -15,11 +15,13 @@ def check_chain(layers: Sequence[Layer]) -> tuple[int | None, int | None]:
     if not layers:
         raise ValueError("layers: expected at least one, got none")
     features_in = features = None
+    seen: set[int] = set()
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"layers: expected instances of Layer, got {layer!r} at position {i}")
-        if any(layer is other for other in layers[:i]):
+        if id(layer) in seen:
             raise ValueError(f"layers: {layer} at position {i} is already in the chain; make a second one")
+        seen.add(id(layer))
         if layer.in_features is not None and features is None:
             features_in = layer.in_features
         elif layer.in_features not in (None, features):

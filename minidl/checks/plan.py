@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from minidl.callbacks.early_stopping import EarlyStopping
-from minidl.checks.arguments import instance, positive
+from minidl.checks.arguments import instance, not_infinite, positive
 from minidl.datasets import batch_bounds
 from minidl.loop import Callback, Schedule
 from minidl.model import Sequential
@@ -17,7 +17,8 @@ def check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedul
         for start, stop in batch_bounds(n, batch_size, epoch):
             if lr is not None:
                 time = epoch + start / n
-                positive(f"lr after {time:g} epochs", lr(time))
+                name = f"lr after {time:g} epochs"
+                not_infinite(model.params.dtype, name, positive(name, lr(time)))
             lengths.add(stop - start)
             updates += 1
     check_batches(model, lengths)

@@ -40,6 +40,9 @@ IDX_NAME = re.compile(
 DEFLATE_MOST = 1032
 """Deflate, the method of gzip, cannot shrink a file by more than this factor."""
 
+PIECE = 1 << 20
+"""Bytes that are read at a time."""
+
 
 def load_idx(
     folder: str | Path,
@@ -208,15 +211,18 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _read_parts(path: Path, file: BinaryIO, most: int) -> tuple[bytes, tuple[int, ...], bytes]:
-    """Return header, shape and data. Ask for no more than ``most`` bytes, whatever the header promises."""
+def _read_parts(path: Path, file: BinaryIO, most: int) -> tuple[bytes, tuple[int, ...], memoryview]:
+    """Return header, shape and data. Take no more memory than there are data, whatever the header promises."""
     header, shape = read_header(path, file)
     expected = math.prod(shape) * np.dtype(IDX_TYPES[header[2]]).itemsize
-    data = file.read(min(expected, most) + 1)
+    data, left = bytearray(), min(expected, most) + 1
+    while left > 0 and (piece := file.read(min(left, PIECE))):  # asked for as a whole, it would be taken as a whole
+        data += piece
+        left -= len(piece)
     if len(data) != expected:
         got = "more" if len(data) > expected else f"{len(data):,}"
         raise ValueError(f"{path}: expected {expected:,} bytes of data for shape {shape}, got {got}")
-    return header, shape, data
+    return header, shape, memoryview(data).toreadonly()
 
 
 def read_header(path: Path, file: BinaryIO) -> tuple[bytes, tuple[int, ...]]:

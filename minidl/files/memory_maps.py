@@ -17,8 +17,11 @@ a batch needs no work; `convert_idx` writes them.
 """
 
 import math
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +29,9 @@ from minidl.backend import Array
 from minidl.checks import finite, float_type
 from minidl.checks.arrays import chunks
 from minidl.datasets import Dataset
+from minidl.files.archives import said
 from minidl.files.idx import IDX_TYPES, read_header, read_idx, read_sets
+from minidl.files.safe_writing import partial_beside, sweep, sync_folder
 from minidl.preparation.standardization import mean_and_std
 
 
@@ -42,11 +47,12 @@ def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
         before it begins, it reads all of them.
 
     Raises:
-        FileNotFoundError: one of the four files is missing.
-        ValueError: a file is no ``.npy`` file, is shorter than it says, or its array is not as described.
+        FileNotFoundError: one of the four files is missing, also for the moment in which `convert_idx` replaces them.
+        ValueError: a file is no ``.npy`` file, is shorter than it says, or its array is not as described; or a file has
+            been replaced meanwhile.
     """
     folder = Path(folder)
-    sets: list[Dataset] = []
+    before, sets = _versions(folder), list[Dataset]()
     for part in ("train", "test"):
         x, labels = _map_npy(folder / f"{part}-x.npy"), _map_npy(folder / f"{part}-labels.npy")
         float_type(f"{folder / part}-x.npy", x.dtype)
@@ -59,6 +65,8 @@ def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
         if sets and sets[0].x.shape[1] != x.shape[1]:
             raise ValueError(f"{folder}: expected test samples of {sets[0].x.shape[1]} features, got {x.shape[1]}")
         sets.append(Dataset(x, labels))
+    if _versions(folder) != before:
+        raise ValueError(f"{folder}: the files were replaced while they were being opened; load them again")
     train, test = sets
     return train, test
 
@@ -70,11 +78,13 @@ def convert_idx(source: str | Path, target: str | Path, dtype: str = "float32") 
 
     Args:
         source: a folder as for `minidl.load_idx`. Files that are gzipped cannot be mapped: they are unpacked in memory.
-        target: the folder to write into, made if there is none. Files of an earlier call are replaced.
+        target: the folder to write into, made if there is none. Files of an earlier call are replaced when the new
+            ones are complete; who has mapped the old ones keeps them.
         dtype: of the samples, ``"float32"`` or ``"float64"``.
 
     Raises:
         FileNotFoundError, ValueError: as in `minidl.load_idx`; nothing has been written.
+        OSError: the files cannot be written; those of an earlier call are as they were.
     """
     dtype = float_type("dtype", dtype)
     train, test = read_sets(Path(source), lambda path, _: map_idx(path))
@@ -83,15 +93,19 @@ def convert_idx(source: str | Path, target: str | Path, dtype: str = "float32") 
     mean, std = mean_and_std(lambda: _converted(train.x, dtype))
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
-    for part, data in (("train", train), ("test", test)):
-        partial = target / f".{part}-x.npy.partial"  # has its full length, and zeros, before it has the samples
-        x = np.lib.format.open_memmap(partial, "w+", dtype, data.x.shape)
-        for written, chunk in zip(chunks(x), _converted(data.x, dtype), strict=True):
-            chunk -= mean
-            np.divide(chunk, std, out=written)
-        x.flush()
-        partial.replace(target / f"{part}-x.npy")
-        np.save(target / f"{part}-labels.npy", data.labels, allow_pickle=False)
+    with ExitStack() as stack:
+        partials: dict[Path, Path] = {}
+        for part, data in (("train", train), ("test", test)):
+            samples = ((chunk - mean) / std for chunk in _converted(data.x, dtype))
+            for name, kind, shape, pieces in (
+                ("x", dtype, data.x.shape, samples),
+                ("labels", data.labels.dtype, data.labels.shape, iter([data.labels])),
+            ):
+                path = target / f"{part}-{name}.npy"
+                sweep(path)
+                partials[path] = stack.enter_context(partial_beside(path))
+                _write_npy(partials[path], np.dtype(kind), shape, pieces)
+        _replace(partials)
 
 
 def map_idx(path: Path) -> Array:
@@ -116,9 +130,42 @@ def _map_npy(path: Path) -> Array:
     """Return the array in an ``.npy`` file, mapped into memory."""
     try:
         array: Array = np.lib.format.open_memmap(path, "r")
-    except ValueError as error:
-        raise ValueError(f"{path}: cannot be mapped into memory: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # the header is a text in Python's syntax, and much can be wrong with such a text
+        raise ValueError(f"{path}: cannot be mapped into memory: {said(error)}") from error
     return array
+
+
+def _write_npy(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Iterator[Array]) -> None:
+    """Write an array that comes in pieces, of some rows each, as an ``.npy`` file."""
+    with path.open("wb") as file:
+        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for piece in pieces:
+            file.write(piece.data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(partials: dict[Path, Path]) -> None:
+    """Put complete files in the places of the old ones, in an order in which samples never have the labels of others.
+
+    While the samples change places there are no labels, and so no data set that could be loaded.
+    """
+    labels = [path for path in partials if path.name.endswith("labels.npy")]
+    for path in labels:
+        path.unlink(missing_ok=True)
+    sync_folder(labels[0].parent)
+    for path in sorted(partials, key=lambda path: path in labels):
+        partials[path].replace(path)
+        sync_folder(path.parent)
+
+
+def _versions(folder: Path) -> list[tuple[int, int, int]]:
+    """Return what tells the present four files from those that may replace them."""
+    files = [(folder / f"{part}-{name}.npy").stat() for part in ("train", "test") for name in ("x", "labels")]
+    return [(file.st_ino, file.st_mtime_ns, file.st_size) for file in files]
 
 
 def _converted(x: Array, dtype: str) -> Iterator[Array]:

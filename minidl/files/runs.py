@@ -12,6 +12,7 @@ from pathlib import Path
 
 from minidl.backend import convert, to_numpy
 from minidl.callbacks.early_stopping import EarlyStopping
+from minidl.checks import not_negative
 from minidl.files.archives import DAMAGED, Arrays, Metadata, read_archive, write_archive
 from minidl.files.models import (
     check_arrays,
@@ -23,6 +24,10 @@ from minidl.files.models import (
     state_of,
 )
 from minidl.loop import History, Training
+from minidl.parameters.settings import described
+
+MOST = 1 << 53
+"""Counts are below this: they become floats, which have every whole number up to here and none at all above 1e308."""
 
 
 def save_training(path: str | Path, state: Training, plan: Metadata | None = None) -> None:
@@ -31,7 +36,7 @@ def save_training(path: str | Path, state: Training, plan: Metadata | None = Non
     Args:
         path: the file.
         state: what is saved.
-        plan: what `load_training` is to compare, ready for JSON.
+        plan: what `load_training` is to compare: names, and numbers or texts.
 
     Raises:
         OSError: it cannot be written; what was there before still is.
@@ -43,7 +48,8 @@ def save_training(path: str | Path, state: Training, plan: Metadata | None = Non
     if isinstance(stopping, EarlyStopping) and stopping.best is not None:
         saved["best"] = [stopping.best_epoch, stopping.lowest]
         arrays |= model_arrays(stopping.best, "best.")
-    write_archive(Path(path), {"model": describe(state.model), "training": saved, "plan": plan or {}}, arrays)
+    about = {"model": describe(state.model), "training": saved, "plan": described(plan or {})}
+    write_archive(Path(path), about, arrays)
 
 
 def load_training(path: str | Path, state: Training, plan: Metadata | None = None) -> None:
@@ -62,18 +68,17 @@ def load_training(path: str | Path, state: Training, plan: Metadata | None = Non
         model, saved = metadata["model"], metadata["training"]
         check_fit(state.model, model, arrays)
         optimizer.prepare(state.model.params, state.model.grads)
-        for name, mine in (plan or {}).items():
-            if (theirs := metadata["plan"].get(name)) != mine:  # a file of before there was this name has what is usual
-                raise ValueError(f"{name}: the checkpoint was made with {theirs!r:.40}, got {mine!r}")
+        if plan is not None:
+            _compare(metadata["plan"], described(plan))
         check_arrays(_arrays(state), arrays)
         history, rng, epoch_start = _history(saved), generator_of(saved["rng"]), saved["epoch_start"]
         if epoch_start or saved["seen"]:
             generator_of(epoch_start)
         best_epoch, lowest = saved.get("best", (0, 0.0))
+        if type(best_epoch) is not int or not 0 <= best_epoch < saved["epoch"] or not isfinite(lowest):
+            raise ValueError(f"best: expected an epoch and a finite number, got {best_epoch!r:.40} and {lowest!r:.40}")
         if best_epoch:
             check_fit(state.model, model, arrays, "best.")
-        if type(best_epoch) is not int or not isfinite(lowest):
-            raise ValueError(f"best: expected an epoch and a finite number, got {best_epoch!r:.40} and {lowest!r:.40}")
     except DAMAGED as error:
         if fresh:
             optimizer.state = {}  # as it was
@@ -101,20 +106,29 @@ def _arrays(state: Training) -> Arrays:
     return model_arrays(state.model) | vectors
 
 
+def _compare(made: Metadata, plan: Metadata) -> None:
+    """Raise a ValueError if what must be the same is not. A name that one plan lacks has what is usual there: None."""
+    for name in dict.fromkeys([*plan, *made]):
+        if made.get(name) != plan.get(name):
+            raise ValueError(f"{name}: the checkpoint was made with {made.get(name)!r:.40}, got {plan.get(name)!r:.40}")
+
+
 def _history(saved: Metadata) -> History:
     """Return the history in a checkpoint, after checking it and the numbers beside it."""
     history = History(**saved["history"])
-    counts = {name: saved[name] for name in ("epoch", "seen", "updates", "t")}
-    for name, value in counts.items():
-        if type(value) is not int or value < 0:
-            raise ValueError(f"{name}: expected a whole number, got {value!r:.40}")
+    for name in ("epoch", "seen", "updates", "t"):
+        if type(saved[name]) is not int or not 0 <= saved[name] < MOST:
+            raise ValueError(f"{name}: expected a whole number, got {saved[name]!r:.40}")
     for name, column in vars(history).items():
         if unmeasured(name, column):
             continue
-        if len(column) != saved["epoch"] - 1 or not all(type(x) in (int, float) and isfinite(x) for x in column):
+        whole = type(column) is list and len(column) == saved["epoch"] - 1
+        if not whole or not all(type(x) in (int, float) and isfinite(x) for x in column):
             raise ValueError(f"history: expected {name} to have a number for each of {saved['epoch'] - 1} epochs")
-    if type(saved["stopped"]) is not bool or not all(isfinite(saved[name]) for name in ("seconds", "lr")):
-        raise ValueError("expected finite numbers for seconds and lr, and whether training has stopped")
+    for name in ("seconds", "lr"):
+        not_negative(name, saved[name])
+    if type(saved["stopped"]) is not bool:
+        raise ValueError(f"stopped: expected whether training has stopped, got {saved['stopped']!r:.40}")
     return history
 
 

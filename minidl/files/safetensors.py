@@ -1,19 +1,18 @@
 """Models in the format of the library safetensors, which other libraries read."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minidl.files.archives import DAMAGED, VERSION, Arrays, Metadata, digest_of, metadata_of, said
+from minidl.files.archives import DAMAGED, VERSION, Arrays, Metadata, digest_of, metadata_of, said, to_json
 from minidl.files.safe_writing import write_safely
 
 
 def write_tensors(path: Path, metadata: Metadata, arrays: Arrays) -> None:
     """Write what `write_archive` does in the format of safetensors."""
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    text = json.dumps({"version": VERSION} | metadata, allow_nan=False)
+    text = to_json({"version": VERSION} | metadata)
     texts = {"minidl": text, "sha256": digest_of(_bytes(text, plain))}
     write_safely(path, library().numpy.save(plain, texts), read_tensors)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidl.backend import Seed
-from minidl.checks import at_least, below_one, generator, instance, one_of, positive, positive_int
+from minidl.checks import at_least, below_one, generator, instance, not_infinite, one_of, positive, positive_int
 from minidl.checks.data import check_sets
 from minidl.checks.plan import check_batches
 from minidl.datasets import Data, batch_bounds, minibatches
@@ -191,6 +191,8 @@ def lr_range_test(
     (data,) = check_sets(model, loss, train=train)
     n = len(data[0])
     check_batches(model, {stop - start for start, stop in batch_bounds(n, batch_size)})
+    optimizer.check(model.params, model.grads)
+    not_infinite(model.params.dtype, "max_lr", max_lr)
     # Copies make this safe: an error or an interruption, at whatever point, finds nothing to put back.
     state = Training(deepcopy(model), deepcopy(optimizer), rng, loss=loss)
     rates = (np.geomspace if spacing == "exponential" else np.linspace)(min_lr, max_lr, updates).tolist()

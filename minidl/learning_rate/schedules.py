@@ -14,16 +14,55 @@ starts at 0 where the stretch starts.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial, wraps
 from math import cos, floor, log1p, pi
+from typing import Any, ParamSpec
 
 from minidl.backend import Array
 from minidl.checks import at_least, in_order, not_negative, positive, up_to_one
 from minidl.loop import Batches, Schedule, Training
 
+Arguments = ParamSpec("Arguments")
+
 ROUNDING = 1e-9
 """By how much t may miss the end of a stretch and still be taken for it: 1 + 0.36 is a little less than 1.36."""
 
 
+class MadeBy:
+    """A schedule that knows the call which made it: it is shown, copied and pickled as that call."""
+
+    def __init__(self, schedule: Schedule, maker: Callable[..., Schedule], args: tuple[Any, ...], options: Any):
+        self.schedule, self.call = schedule, (maker, args, options)
+
+    def __call__(self, t: float) -> float:
+        """Return the value at time t."""
+        return self.schedule(t)
+
+    def __reduce__(self) -> Any:
+        maker, args, options = self.call
+        return partial(maker, **options), args
+
+    def __repr__(self) -> str:
+        maker, args, options = self.call
+        shown = [*map(repr, args), *(f"{name}={value!r}" for name, value in options.items())]
+        return f"{maker.__name__}({', '.join(shown)})"
+
+
+def remade(maker: Callable[Arguments, Schedule]) -> Callable[Arguments, Schedule]:
+    """Let a function return schedules that know the call which made them."""
+
+    def kept(value: Any) -> Any:
+        return dict(value) if isinstance(value, Mapping) else value  # the caller's own may change
+
+    @wraps(maker)
+    def make(*args: Arguments.args, **options: Arguments.kwargs) -> Schedule:
+        known = {name: kept(value) for name, value in options.items()}
+        return MadeBy(maker(*args, **options), make, tuple(map(kept, args)), known)
+
+    return make
+
+
+@remade
 def constant(value: float) -> Schedule:
     """Return value(t) = value.
 
@@ -34,6 +73,7 @@ def constant(value: float) -> Schedule:
     return lambda _t: value
 
 
+@remade
 def piecewise(stretches: Mapping[float, float | Schedule]) -> Schedule:
     """Join stretches: from each start on, what is given for it, until the next.
 
@@ -58,6 +98,7 @@ def piecewise(stretches: Mapping[float, float | Schedule]) -> Schedule:
     return schedule
 
 
+@remade
 def linear(start: float, end: float, length: float) -> Schedule:
     """Go from ``start`` to ``end`` in ``length`` epochs along a line, and stay there; upwards it is a *warm-up*.
 
@@ -70,6 +111,7 @@ def linear(start: float, end: float, length: float) -> Schedule:
     return lambda t: _between(start, end, min(t / length, 1.0))
 
 
+@remade
 def step_decay(initial: float, factor: float, every: float) -> Schedule:
     """Multiply by ``factor`` after every ``every`` epochs: below 1 for a learning rate, above 1 for a batch size.
 
@@ -82,6 +124,7 @@ def step_decay(initial: float, factor: float, every: float) -> Schedule:
     return lambda t: initial * factor ** floor(t / every + ROUNDING)
 
 
+@remade
 def exponential_decay(initial: float, factor: float) -> Schedule:
     """Multiply by ``factor`` per epoch, smoothly.
 
@@ -94,6 +137,7 @@ def exponential_decay(initial: float, factor: float) -> Schedule:
     return lambda t: initial * factor**t
 
 
+@remade
 def triangular(base_lr: float, max_lr: float, step_size: float) -> Schedule:
     """Swing between two rates along lines, up for ``step_size`` epochs and down for as many: a cyclical learning rate.
 
@@ -113,6 +157,7 @@ def triangular(base_lr: float, max_lr: float, step_size: float) -> Schedule:
     return _cyclical(base_lr, max_lr, step_size, lambda _t, _cycle: 1.0)
 
 
+@remade
 def triangular2(base_lr: float, max_lr: float, step_size: float) -> Schedule:
     """Swing as `triangular` does, half as high in each cycle as in the one before: (max − base) / 2^(cycle − 1).
 
@@ -124,6 +169,7 @@ def triangular2(base_lr: float, max_lr: float, step_size: float) -> Schedule:
     return _cyclical(base_lr, max_lr, step_size, lambda _t, cycle: 0.5 ** (cycle - 1))
 
 
+@remade
 def exp_range(base_lr: float, max_lr: float, step_size: float, gamma: float) -> Schedule:
     """Swing as `triangular` does, under an exponential that falls: (max − base) · γ^t.
 
@@ -144,6 +190,7 @@ def exp_range(base_lr: float, max_lr: float, step_size: float, gamma: float) -> 
     return _cyclical(base_lr, max_lr, step_size, lambda t, _cycle: left**t)
 
 
+@remade
 def cosine_restarts(max_lr: float, min_lr: float = 0.0, cycle_length: float = 1.0, cycle_mult: float = 1.0) -> Schedule:
     """Fall along half a cosine, jump back up, and fall again: stochastic gradient descent with warm restarts.
 
@@ -183,6 +230,7 @@ def cosine_restarts(max_lr: float, min_lr: float = 0.0, cycle_length: float = 1.
     return schedule
 
 
+@remade
 def one_cycle(max_lr: float, length: float, base_factor: float = 0.1, final_factor: float = 0.001) -> Schedule:
     """Go up to ``max_lr`` and down again once, each for 45 % of the time, and die away in the remaining 10 %.
 

@@ -44,7 +44,7 @@ class Freezing(Parts):
     def groups(self) -> list[Group]:
         """The stretches of `params` to train: one group for each parameter of each layer that is not frozen."""
         groups = []
-        for layer, start, _ in self._stretches():
+        for layer, start, _ in self.stretches():
             for shape in layer.param_shapes().values():
                 stop = start + prod(shape)
                 if not layer.frozen:

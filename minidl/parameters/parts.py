@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from math import prod
 from numbers import Integral
-from typing import Self
+from typing import Any, Self
 
 from minidl.backend import Array, convert
 from minidl.checks.chain import check_chain
 from minidl.layers import Layer
+from minidl.parameters.ownership import claim
+from minidl.parameters.views import copy_into
 
 
 class Parts:
@@ -18,6 +20,20 @@ class Parts:
     grads: Array
     in_features: int | None
     out_features: int | None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; what is assigned to ``params`` or ``grads`` is copied into them: see `Views`.
+
+        Raises:
+            ValueError: it does not fit.
+            AttributeError: the layers of a model cannot be replaced.
+        """
+        if name in ("params", "grads") and name in vars(self):
+            copy_into(name, getattr(self, name), value)
+        elif name == "layers" and name in vars(self):
+            raise AttributeError("layers: a model keeps its layers, whose parameters it holds; make a new model")
+        else:
+            object.__setattr__(self, name, value)
 
     def layer(self, which: int | str) -> Layer:
         """Return a layer by its position, negative ones counted from the end, or by its name.
@@ -43,7 +59,7 @@ class Parts:
         """
         if not isinstance(part, slice):
             raise TypeError(f"part: expected a slice such as [2:], got {part!r}; see Sequential.layer for one layer")
-        stretches = list(self._stretches())[part]
+        stretches = list(self.stretches())[part]
         if not stretches or part.step not in (None, 1):
             raise ValueError(f"part: expected at least one layer, in a row, got {part}")
         network = object.__new__(type(self))
@@ -52,6 +68,15 @@ class Parts:
         start, stop = stretches[0][1], stretches[-1][2]
         network.params, network.grads = self.params[start:stop], self.grads[start:stop]
         return network
+
+    def _adopt(self, params: Array, grads: Array) -> None:
+        """Put two vectors in place of those before, and let optimisers know that the first is that of a model."""
+        vars(self).update(params=params, grads=grads)
+        claim(params)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave ``watch`` out of copies: it is a function that looks at this model."""
+        return {name: value for name, value in vars(self).items() if name != "watch"}
 
     def copy_from(self, other: Self) -> None:
         """Take over the parameters and buffers of a network with the same layers.
@@ -79,7 +104,7 @@ class Parts:
         for row in rows:
             print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
-    def _stretches(self) -> Iterator[tuple[Layer, int, int]]:
+    def stretches(self) -> Iterator[tuple[Layer, int, int]]:
         """Yield each layer with the start and stop of its stretch of the vectors."""
         start = 0
         for layer in self.layers:

@@ -3,12 +3,18 @@
 `minidl.Sequential` holds the parameters of all layers end to end in one vector, and their gradients in another. Each
 layer's W, b, dW and db are windows on these, which NumPy calls *views*: writing into ``dW`` writes into the vector of
 gradients. `Views` is that part of a layer, together with what the model, the files and the errors need to know of it.
+
+A window must stay where it is. If ``layer.W = v`` put another array in its place, the layer would compute with v while
+the optimiser moved the old numbers, and training would seem stuck. So an assignment copies into the window.
 """
 
 from math import prod
-from typing import Any
+from types import FunctionType
+from typing import Any, NoReturn
 
-from minidl.backend import Array, Generator, convert
+import numpy as np
+
+from minidl.backend import Array, Generator, convert, on_host
 
 
 class Views:
@@ -36,6 +42,18 @@ class Views:
     rng: Generator
     """The random generator of a layer that draws numbers in training; other layers have none."""
     _memory: Any = None
+    _windows: frozenset[str] = frozenset()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute: copy into a window; make a NumPy scalar, which could change the dtype of y, a plain number.
+
+        Raises:
+            ValueError: ``value`` does not fit the window.
+        """
+        if name in self._windows:
+            copy_into(f"{self.name or self}.{name}", getattr(self, name), value)
+        else:
+            object.__setattr__(self, name, value.item() if isinstance(value, np.generic) else value)
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return name and shape of each parameter, in the order in which they are stored."""
@@ -48,13 +66,19 @@ class Views:
         """Make each parameter ``P`` and its gradient ``dP`` a view of the next stretch of ``params`` and ``grads``.
 
         Buffers move to the backend and dtype of the parameters.
+
+        Raises:
+            ValueError: a parameter was set before the layer had a model, and would be lost.
         """
-        start = 0
+        start, windows = 0, {}
         for name, shape in self.param_shapes().items():
+            if name not in self._windows and hasattr(self, name):
+                raise ValueError(f"{self}: {name} was set before the layer belongs to a model; set it afterwards")
             stop = start + prod(shape)
-            setattr(self, name, params[start:stop].reshape(shape))
-            setattr(self, "d" + name, grads[start:stop].reshape(shape))
+            windows[name], windows["d" + name] = params[start:stop].reshape(shape), grads[start:stop].reshape(shape)
             start = stop
+        for name, window in (windows | {"_windows": frozenset(windows)}).items():
+            object.__setattr__(self, name, window)
         for name in self.buffers:
             setattr(self, name, convert(getattr(self, name), like=params))
 
@@ -78,9 +102,35 @@ class Views:
             raise TypeError(f"x: {self} computes in {param.dtype}, got {x.dtype}; convert with x.astype(...)")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave views and memory out of copies: a copied model binds its layers to vectors of its own."""
-        views = {d + name for name in self.param_shapes() for d in ("", "d")}
-        return {key: value for key, value in self.__dict__.items() if key not in views | {"_memory", "owned"}}
+        """Leave views and memory out of copies: a copied model binds its layers to vectors of its own.
+
+        A rule of initialisation that only this program knows, such as a lambda, has done its work and stays behind.
+        """
+        left = self._windows | {"_windows", "_memory", "owned"}
+        state = {key: value for key, value in vars(self).items() if key not in left}
+        init = state.get("init")
+        if self.owned and isinstance(init, FunctionType) and "<" in init.__qualname__:  # <lambda>, f.<locals>.g
+            state["init"] = left_behind
+        return state
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{getattr(self, name)}' for name in self.arguments)})"
+
+
+def copy_into(name: str, window: Array, value: Any) -> None:
+    """Write all of ``value``, which has any float or integer dtype and may be on another backend, into ``window``.
+
+    Raises:
+        ValueError: it has another shape, or is not made of real numbers.
+    """
+    if value is window:  # what is left of W -= step
+        return
+    array = np.asarray(value) if on_host(value) else value
+    if array.shape != window.shape or not np.can_cast(array.dtype, window.dtype, "same_kind"):
+        raise ValueError(f"{name}: expected numbers of shape {window.shape}, got {array.shape} {array.dtype}")
+    window[...] = convert(array, like=window)
+
+
+def left_behind(*_: Any) -> NoReturn:
+    """Stand for an ``init`` that a copy could not take along."""
+    raise RuntimeError("init: this layer is a copy, and its rule, a function without a name, was left behind")

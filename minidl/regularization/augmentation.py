@@ -57,10 +57,9 @@ class RandomAffine:
             raise TypeError(f"shape: expected a pair of whole numbers, got {shape!r}")
         self.shape = (positive_int("shape", shape[0]), positive_int("shape", shape[1]))
         try:
-            from scipy import ndimage
+            from scipy import ndimage  # noqa: F401
         except ImportError as error:
             raise ImportError("RandomAffine warps images with SciPy: install minidl[augment]") from error
-        self._ndimage = ndimage
 
     def __call__(self, x: Array, rng: Generator) -> Array:
         """Return changed images for ``x``, both (B, height · width); the work is done in main memory.
@@ -68,6 +67,8 @@ class RandomAffine:
         Raises:
             ValueError: the number of features is not height · width.
         """
+        from scipy.ndimage import affine_transform  # not kept: a module cannot be copied
+
         if x.ndim != 2 or x.shape[1] != self.shape[0] * self.shape[1]:
             raise ValueError(f"x: expected images of {self.shape[0]} × {self.shape[1]} pixels, got shape {x.shape}")
         images = to_numpy(x).reshape(-1, *self.shape)
@@ -80,5 +81,5 @@ class RandomAffine:
             cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
             back = np.array([[cos, sin], [-sin, cos]])  # (1/s) Rᵀ
             offset = centre - back @ (centre + shift)
-            self._ndimage.affine_transform(image, back, offset, output=out, order=1, mode="nearest")
+            affine_transform(image, back, offset, output=out, order=1, mode="nearest")
         return convert(warped.reshape(x.shape), like=x)

@@ -113,11 +113,11 @@ def _lost(model: Sequential, other: Sequential) -> str:
 
 def _differences(layer: Layer, twin: Layer) -> Iterator[tuple[str, str]]:
     """Yield the attributes in which two layers differ, each with its remedy; also those of layers inside."""
-    apart = {d + name for name in layer.param_shapes() for d in ("", "d")} | {"_memory", "owned"}
+    apart = {d + name for name in layer.param_shapes() for d in ("", "d")} | {"_memory", "_windows", "owned"}
     for name in [name for name in vars(layer) if name not in apart]:
         value, other = getattr(layer, name), getattr(twin, name, None)
         if isinstance(value, tuple | list) and any(isinstance(item, Layer) for item in value):
-            for i, (inner, inner_twin) in enumerate(zip(value, other, strict=True)):
+            for i, (inner, inner_twin) in enumerate(zip(value, getattr(twin, name), strict=True)):
                 for end, _ in _differences(inner, inner_twin):
                     kind = "rng must lead to it" if end == "rng" else f'buffers must name it, as "{i}.{end}"'
                     yield f"{end} of {name}[{i}]", f"in a container, {kind}"
