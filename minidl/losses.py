@@ -25,8 +25,11 @@ class Loss(Protocol):
         """Compute the gradient of that loss with respect to the model's output, (B, K)."""
         ...
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
-class NLLLoss:
+
+class NLLLoss(Loss):
     """The negative log-likelihood: how surprised the model is by the right answers, on average.
 
     With log_p from `minidl.LogSoftmax` and t_b the label of sample b,

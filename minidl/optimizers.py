@@ -33,7 +33,7 @@ def argument(default: Any, check: Callable[[str, Any], Any], **options: Any) -> 
     return field(default=default, metadata={"check": check}, **options)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Optimizer(OptimizerState):
     """What all optimisers share: a learning rate, a count of steps, and vectors to remember between steps.
 
@@ -61,7 +61,7 @@ class Optimizer(OptimizerState):
     weight_decay: float = argument(0.0, not_negative, kw_only=True)
     decoupled: bool = argument(False, flag, kw_only=True)
     decay_biases: bool = argument(True, flag, kw_only=True)
-    t: int = field(default=0, init=False)
+    t: int = field(default=0, init=False, repr=False)
     state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
     def step(self, params: Array, grads: Array, groups: list[Group] | None = None) -> None:
@@ -85,7 +85,7 @@ class Optimizer(OptimizerState):
             self.update(w, g, lr, *(vector[block] for vector in self.state.values()))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent: a step against the gradient.
 
@@ -108,7 +108,7 @@ class SGD(Optimizer):
         w -= lr * g
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Momentum(Optimizer):
     """Gradient descent with a velocity: steps in a steady direction add up, and steps back and forth cancel.
 
@@ -146,7 +146,7 @@ class Momentum(Optimizer):
             w -= lr * v
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Nesterov(Optimizer):
     """Momentum that looks ahead: the gradient is taken where the velocity is about to lead.
 
@@ -178,7 +178,7 @@ class Nesterov(Optimizer):
         w -= self.gamma * v + lr * g
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Adagrad(Optimizer):
     """A learning rate for each parameter: the larger its gradients have been, the smaller its steps become.
 
@@ -207,7 +207,7 @@ class Adagrad(Optimizer):
         w -= lr * g / (array_module(s).sqrt(s) + self.eps)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class RMSprop(Optimizer):
     """Adagrad that forgets: the gradient is divided by the root of its recent mean square.
 
@@ -236,7 +236,7 @@ class RMSprop(Optimizer):
         w -= lr * g / (array_module(s).sqrt(s) + self.eps)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Adam(Optimizer):
     """Momentum and RMSprop together: the recent mean of the gradient over the root of its recent mean square.
 

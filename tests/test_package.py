@@ -25,9 +25,9 @@ BASES = {  # what a module of the path builds on besides those before it, and a 
     "layers": {"checks", "parameters.views"},
     "loop": {"inspection.curves"},
     "losses": {"checks"},
-    "optimizers": {"checks", "parameters.blocks", "regularization.weight_decay"},
+    "optimizers": {"checks", "parameters.blocks", "parameters.optimizer_state", "regularization.weight_decay"},
     "model": {"checks", "checks.chain", "parameters.freezing", "parameters.memory", "parameters.parts"},
-    "datasets": {"checks", "checks.data", "preparation.splitting"},
+    "datasets": {"checks", "checks.data", "inspection.curves", "preparation.splitting"},
 }
 ATTACHED = ("callbacks.", "checks", "learning_rate.schedules", "regularization.augmentation")
 """What `fitting` attaches to the loop."""

@@ -766,8 +766,7 @@ class BareAttribute(SGD):
 
 @dataclass(eq=False)
 class UncheckedArguments(Momentum):
-    def __post_init__(self):
-        self.kept = self.gamma
+    gamma: float = argument(0.9, lambda _name, value: value)
 
 
 @dataclass(eq=False)
@@ -811,7 +810,7 @@ class SharedByCopies(Momentum):
 
 class ForgetsInPickle(Momentum):
     def __getstate__(self):
-        return vars(self) | {"state": {}}
+        return super().__getstate__() | {"state": {}}
 
     def __deepcopy__(self, memo):
         twin = copy.copy(self)
@@ -1080,7 +1079,7 @@ ZOO = [
     (WithoutDataclass, None, "arguments", r"factor: declared, but not made\nhint: put @dataclass\(eq=False\) above"),
     (BareConstant, None, "resumption", "gamma decides the steps but is not declared"),
     (BareAttribute, None, "resumption", "factor decides the steps but is not declared"),
-    (UncheckedArguments, None, "arguments", r"lr = nan is not refused.*call super\(\).__post_init__"),
+    (UncheckedArguments, None, "arguments", r"gamma = nan is not refused"),
     (
         PairOfBetas,
         None,

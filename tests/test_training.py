@@ -185,8 +185,10 @@ def test_a_test_loss_that_is_not_finite_is_noticed(small_data):
 
 def test_the_rate_of_the_optimizer_is_checked(small_data):
     optimizer = minidl.SGD()
-    optimizer.lr = -1
-    with pytest.raises(ValueError, match=r"^optimizer\.lr: expected a finite number above 0, got -1"):
+    with pytest.raises(ValueError, match=r"^lr: expected a finite number of at least 0, got -1"):
+        optimizer.lr = -1
+    optimizer.lr = 0  # as a schedule may leave it
+    with pytest.raises(ValueError, match=r"^optimizer\.lr: expected a finite number above 0, got 0"):
         minidl.fit(small_model(), optimizer, small_data, small_data, epochs=1, batch_size=7)
     with pytest.raises(TypeError, match=r"^model: expected an instance of Sequential"):
         minidl.fit("model", minidl.SGD(), small_data, small_data, epochs=1, batch_size=7)
@@ -309,7 +311,7 @@ def test_the_batch_size_can_change_within_an_epoch(small_data):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"schedule": lambda t: 0.1 - 0.05 * t}, r"lr after 2 epochs: expected a finite number above 0, got 0\.0"),
+        ({"schedule": lambda t: 0.1 - 0.1 * t}, r"lr after 1\.\d+ epochs: expected a finite number of at least 0, got -0\.0"),
         ({"schedule": lambda t: float("nan") if t > 2.5 else 0.1}, r"lr after 2\.\d+ epochs: .* got nan"),
         ({"batch_size": lambda t: 61 if t >= 1 else 60}, "batch_size after 1 epochs: expected 1 to 60, got 61"),
         ({"batch_size": lambda t: 10 - 10 * (t >= 1)}, "batch_size after 1 epochs: expected a finite number above 0"),

@@ -454,11 +454,11 @@ def test_a_setting_that_only_one_class_has(tmp_path):
     Other.__name__ = "Mine"
     options = {"checkpoint": tmp_path / "run.npz", "resume": True}
     fit(small_model(), Mine(), **options)
-    with pytest.raises(ValueError, match=r"nesterov: the checkpoint was made with none, got True"):
+    with pytest.raises(ValueError, match=r"nesterov: the checkpoint was made with None, got True"):
         fit(small_model(), Other(), **options)
     (tmp_path / "run.npz").unlink()
     fit(small_model(), Other(), **options)
-    with pytest.raises(ValueError, match=r"nesterov: the checkpoint was made with True, got none"):
+    with pytest.raises(ValueError, match=r"nesterov: the checkpoint was made with True, got None"):
         fit(small_model(), Mine(), **options)
 
 
@@ -834,3 +834,97 @@ def test_debug_names_an_average_that_overflows(make, name):
     where = f"dense0: {name} of {make.__name__} has NaN or infinity in it, in epoch 1, at update 1"
     with pytest.raises(minidl.DivergedError, match=where):
         fit(model, make(), debug=True)
+
+
+# Learning rates at the end of a run.
+
+
+class Rates(minidl.Callback):
+    """Keeps the learning rate of every update."""
+
+    def __init__(self):
+        self.seen = []
+
+    def after_update(self, state, loss):
+        self.seen.append(state.optimizer.lr)
+
+
+def rates_of(lr, epochs=1, batch_size=10):
+    callback = Rates()
+    fit(small_model(), minidl.SGD(), epochs=epochs, batch_size=batch_size, lr=lr, callbacks=(callback,))
+    return callback.seen
+
+
+@pytest.mark.parametrize("batch_size", [10, 7, 60])
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_the_last_update_of_one_cycle_has_the_final_rate(epochs, batch_size):
+    last = (len(DATA) % batch_size or batch_size) / len(DATA)  # the last batch may be a smaller one
+    rates = rates_of(minidl.one_cycle(0.1, epochs, update=last), epochs, batch_size)
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[-1] == pytest.approx(0.0001, rel=1e-6)
+    assert rates[-1] == min(rates)
+
+
+@pytest.mark.parametrize(
+    "lr",
+    [
+        minidl.linear(0.1, 0, length=5 / 6),
+        minidl.piecewise({0: 0.1, 5 / 6: 0}),
+        minidl.one_cycle(0.1, 1, final_factor=0, update=1 / 6),
+        minidl.triangular(0, 0.1, 5 / 12),
+        lambda t: 0.1 * (t < 0.8),
+    ],
+    ids=["linear", "piecewise", "one_cycle", "triangular", "function"],
+)
+def test_a_learning_rate_may_end_at_0(lr):
+    assert rates_of(lr)[-1] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_a_learning_rate_of_0_moves_nothing_but_a_velocity(make):
+    optimizer, w = make(), np.ones(3, "float32")
+    optimizer.lr = 0
+    before = w.copy()
+    optimizer.step(w, w.copy())
+    np.testing.assert_array_equal(w, before)
+
+
+def test_a_schedule_that_is_0_throughout_is_refused():
+    for lr in (lambda _: 0.0, minidl.constant(0)):
+        with pytest.raises(ValueError, match=r"^lr: expected a schedule that is above 0 at some time"):
+            rates_of(lr)
+    with pytest.raises(ValueError, match=r"^lr after 0 epochs: expected a finite number of at least 0, got -1"):
+        rates_of(lambda _: -1)
+
+
+# What is shown is short, and in a legend tells one optimiser from another.
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (minidl.SGD(), "SGD()"),
+        (minidl.Adam(0.001, beta1=0.8), "Adam(beta1=0.8)"),
+        (
+            minidl.Momentum(0.1, form="pytorch", weight_decay=1e-4),
+            "Momentum(lr=0.1, weight_decay=0.0001, form='pytorch')",
+        ),
+        (minidl.Adam(weight_decay=0.1, decoupled=True), "Adam(weight_decay=0.1, decoupled=True)"),
+        (minidl.NLLLoss(), "NLLLoss()"),
+        (minidl.MSELoss(), "MSELoss()"),
+        (minidl.cosine_restarts(0.1, cycle_mult=2), "cosine_restarts(0.1, cycle_mult=2)"),
+    ],
+)
+def test_what_is_shown_is_short(shown, text):
+    assert repr(shown) == text
+
+
+def test_what_is_shown_of_an_optimizer_is_the_call_that_makes_it():
+    optimizer = minidl.RMSprop(0.01, rho=0.99)
+    optimizer.step(np.ones(2), np.ones(2))
+    optimizer.lr = 0.5
+    assert vars(eval(repr(optimizer), vars(minidl)))["lr"] == 0.5
+
+
+def test_a_data_set_is_a_table_in_a_notebook():
+    assert "<td>(60, 5)</td><td>float32</td>" in DATA._repr_html_()

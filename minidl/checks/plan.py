@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from minidl.callbacks.early_stopping import EarlyStopping
-from minidl.checks.arguments import instance, not_infinite, positive
+from minidl.checks.arguments import instance, not_infinite, not_negative
 from minidl.datasets import batch_bounds
 from minidl.loop import Callback, Schedule
 from minidl.model import Sequential
@@ -12,15 +12,18 @@ from minidl.model import Sequential
 def check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedule, lr: Schedule | None) -> int:
     """Return how many updates a run will make, after checking the learning rate and batch size of each."""
     changing = callable(batch_size) or lr is not None
-    updates, lengths = 0, set()
+    updates, lengths, highest = 0, set(), 0.0
     for epoch in range(epochs if changing else 1):
         for start, stop in batch_bounds(n, batch_size, epoch):
             if lr is not None:
                 time = epoch + start / n
                 name = f"lr after {time:g} epochs"
-                not_infinite(model.params.dtype, name, positive(name, lr(time)))
+                highest = max(highest, rate := not_negative(name, lr(time)))
+                not_infinite(model.params.dtype, name, rate)
             lengths.add(stop - start)
             updates += 1
+    if lr is not None and not highest:
+        raise ValueError("lr: expected a schedule that is above 0 at some time, got 0 for every update")
     check_batches(model, lengths)
     return updates if changing else updates * epochs
 

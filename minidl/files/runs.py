@@ -108,6 +108,8 @@ def _arrays(state: Training) -> Arrays:
 
 def _compare(made: Metadata, plan: Metadata) -> None:
     """Raise a ValueError if what must be the same is not. A name that one plan lacks has what is usual there: None."""
+    if not isinstance(made, dict):
+        raise ValueError(f"plan: expected names and values, got {made!r:.40}")
     for name in dict.fromkeys([*plan, *made]):
         if made.get(name) != plan.get(name):
             raise ValueError(f"{name}: the checkpoint was made with {made.get(name)!r:.40}, got {plan.get(name)!r:.40}")

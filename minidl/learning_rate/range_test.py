@@ -189,10 +189,10 @@ def lr_range_test(
     rng = deepcopy(generator("seed", seed))
     loss = NLLLoss() if loss is None else deepcopy(loss)
     (data,) = check_sets(model, loss, train=train)
-    n = len(data[0])
-    check_batches(model, {stop - start for start, stop in batch_bounds(n, batch_size)})
     optimizer.check(model.params, model.grads)
     not_infinite(model.params.dtype, "max_lr", max_lr)
+    n = len(data[0])
+    check_batches(model, {stop - start for start, stop in batch_bounds(n, batch_size)})
     # Copies make this safe: an error or an interruption, at whatever point, finds nothing to put back.
     state = Training(deepcopy(model), deepcopy(optimizer), rng, loss=loss)
     rates = (np.geomspace if spacing == "exponential" else np.linspace)(min_lr, max_lr, updates).tolist()

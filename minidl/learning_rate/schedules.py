@@ -67,9 +67,9 @@ def constant(value: float) -> Schedule:
     """Return value(t) = value.
 
     Raises:
-        ValueError: ``value`` is not above 0.
+        ValueError: ``value`` is below 0.
     """
-    value = positive("value", value)
+    value = not_negative("value", value)
     return lambda _t: value
 
 
@@ -82,12 +82,12 @@ def piecewise(stretches: Mapping[float, float | Schedule]) -> Schedule:
 
     Raises:
         TypeError: a start is no number.
-        ValueError: no stretch starts at 0, one starts before or never, or a number is not above 0.
+        ValueError: no stretch starts at 0, one starts before or never, or a number is below 0.
     """
     parts: dict[float, Schedule] = {}
     for start, value in stretches.items():
         name = f"stretches[{start!r}]"
-        parts[not_negative(f"{name}: start", start)] = value if callable(value) else constant(positive(name, value))
+        parts[not_negative(f"{name}: start", start)] = value if callable(value) else constant(not_negative(name, value))
     if 0 not in parts:
         raise ValueError(f"stretches: expected one that starts at 0, got starts {list(parts)}")
 
@@ -105,9 +105,9 @@ def linear(start: float, end: float, length: float) -> Schedule:
         value(t) = start + (end − start) · min(t / length, 1)
 
     Raises:
-        ValueError: an argument is not above 0.
+        ValueError: ``length`` is not above 0, or another argument is below 0.
     """
-    start, end, length = positive("start", start), positive("end", end), positive("length", length)
+    start, end, length = not_negative("start", start), not_negative("end", end), positive("length", length)
     return lambda t: _between(start, end, min(t / length, 1.0))
 
 
@@ -145,8 +145,8 @@ def triangular(base_lr: float, max_lr: float, step_size: float) -> Schedule:
         value(t) = base + (max − base) · max(0, 1 − x)
 
     Args:
-        base_lr: the lower rate, above 0.
-        max_lr: the upper rate, not below the lower.
+        base_lr: the lower rate, at least 0.
+        max_lr: the upper rate, above 0 and not below the lower.
         step_size: s, half a cycle, in epochs; the paper advises 2 to 10.
 
     Raises:
@@ -176,8 +176,8 @@ def exp_range(base_lr: float, max_lr: float, step_size: float, gamma: float) -> 
     This is how the author's own code and most libraries have it. The paper's words let the lower rate fall too.
 
     Args:
-        base_lr: the lower rate, above 0.
-        max_lr: the upper rate, not below the lower.
+        base_lr: the lower rate, at least 0.
+        max_lr: the upper rate, above 0 and not below the lower.
         step_size: half a cycle, in epochs.
         gamma: γ, above 0 and at most 1: what is left of the height after an epoch. (In the paper, after an iteration.)
 
@@ -231,26 +231,33 @@ def cosine_restarts(max_lr: float, min_lr: float = 0.0, cycle_length: float = 1.
 
 
 @remade
-def one_cycle(max_lr: float, length: float, base_factor: float = 0.1, final_factor: float = 0.001) -> Schedule:
+def one_cycle(
+    max_lr: float, length: float, base_factor: float = 0.1, final_factor: float = 0.001, *, update: float = 0.0
+) -> Schedule:
     """Go up to ``max_lr`` and down again once, each for 45 % of the time, and die away in the remaining 10 %.
 
     Args:
         max_lr: the highest rate, above 0.
         length: of the whole, in epochs; make it that of the run.
         base_factor: start and end of the cycle, as a part of ``max_lr``.
-        final_factor: end of the last stretch, as a part of ``max_lr``, at most ``base_factor``.
+        final_factor: end of the last stretch, as a part of ``max_lr``, from 0 to ``base_factor``.
+        update: the time that one update takes, B / n epochs. The last update begins so long before the end of the run,
+            and has the final rate; with 0, the final rate is that of the very end, when no update begins any more.
 
     Raises:
-        ValueError: an argument is not above 0, or a factor is above what it may be.
+        ValueError: an argument is out of its range, or ``update`` is not below ``length``.
 
     Source: Smith 2018, "A disciplined approach to neural network hyper-parameters", section 4.1, which leaves the
     parts of the time and the factors open: those here are a choice. PyTorch's ``OneCycleLR`` rises for 30 % of the
     time and falls for the rest, along cosines.
     """
     max_lr, length = positive("max_lr", max_lr), positive("length", length)
-    base_factor, final_factor = up_to_one("base_factor", base_factor), up_to_one("final_factor", final_factor)
+    base_factor, final_factor = up_to_one("base_factor", base_factor), not_negative("final_factor", final_factor)
     in_order("final_factor", final_factor, "base_factor", base_factor)
     base_lr, final_lr = base_factor * max_lr, final_factor * max_lr
+    if not_negative("update", update) >= length:
+        raise ValueError(f"update: expected less than length, {length!r} epochs, got {update!r}")
+    length -= update
     rise, tail = 0.45 * length, 0.1 * length
     return piecewise(
         {
@@ -271,7 +278,7 @@ def scheduled(batches: Batches, state: Training, lr: Schedule, n: int) -> Iterat
 def _cyclical(base_lr: float, max_lr: float, step_size: float, height: Callable[[float, int], float]) -> Schedule:
     """Return a triangle wave whose peaks are ``height(t, cycle)`` of the way from ``base_lr`` to ``max_lr``."""
     base_lr, max_lr, step_size = (
-        positive("base_lr", base_lr),
+        not_negative("base_lr", base_lr),
         positive("max_lr", max_lr),
         positive("step_size", step_size),
     )

@@ -51,6 +51,13 @@ class Settings:
     def __post_init__(self) -> None:
         """Do nothing, since arguments are checked as they are set; a class of your own may call this."""
 
+    def __repr__(self) -> str:
+        """Show the call that makes this optimiser: only what differs from the defaults, short enough for a legend."""
+        declared: dict[str, Any] = getattr(self, "__dataclass_fields__", {})
+        values = {name: getattr(self, name) for name in self._checks}
+        changed = [f"{name}={value!r}" for name, value in values.items() if value != declared[name].default]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
     def check_precision(self, dtype: Any) -> None:
         """Raise a ValueError if parameters of this dtype cannot be moved with a setting as it is."""
         not_infinite(dtype, "weight_decay", self.weight_decay)

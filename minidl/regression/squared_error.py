@@ -7,9 +7,10 @@ and a constant: the same principle as in `minidl.losses`.
 
 from minidl.backend import Array, convert
 from minidl.checks.data import as_array
+from minidl.losses import Loss
 
 
-class MSELoss:
+class MSELoss(Loss):
     """The mean squared error between outputs y and targets t, over the B samples of a batch and their K numbers.
 
         L = 1/(B K) Σ_b Σ_k (y_bk − t_bk)²          dy_bk = 2 (y_bk − t_bk) / (B K)

@@ -39,8 +39,7 @@ def _check_argument(optimizer: Optimizer, name: str) -> None:
     value = getattr(optimizer, name)
     require(
         type(value) is not float or raises(Exception, with_arguments(lambda: optimizer, **{name: np.nan})),
-        f"{name} = nan is not refused\nhint: its check accepts it, or __post_init__ does not call "
-        "super().__post_init__()",
+        f"{name} = nan is not refused\nhint: the check declared for it accepts it",
     )
     kept = json.loads(json.dumps(value))
     require(
