@@ -27,7 +27,17 @@ PAGES = [
     if "_build" not in path.parts
 ]
 FENCE = re.compile(r"^(`{3,})(\S*)([^\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
-NOT_CODE = {"text", "{admonition}", "{eval-rst}", "{glossary}", "{include}", "{literalinclude}", "{note}", "{toctree}"}
+NOT_CODE = {
+    "text",
+    "powershell",
+    "{admonition}",
+    "{eval-rst}",
+    "{glossary}",
+    "{include}",
+    "{literalinclude}",
+    "{note}",
+    "{toctree}",
+}
 
 
 def blocks(page):

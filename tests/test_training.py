@@ -311,7 +311,10 @@ def test_the_batch_size_can_change_within_an_epoch(small_data):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"schedule": lambda t: 0.1 - 0.1 * t}, r"lr after 1\.\d+ epochs: expected a finite number of at least 0, got -0\.0"),
+        (
+            {"schedule": lambda t: 0.1 - 0.1 * t},
+            r"lr after 1\.\d+ epochs: expected a finite number of at least 0, got -0\.0",
+        ),
         ({"schedule": lambda t: float("nan") if t > 2.5 else 0.1}, r"lr after 2\.\d+ epochs: .* got nan"),
         ({"batch_size": lambda t: 61 if t >= 1 else 60}, "batch_size after 1 epochs: expected 1 to 60, got 61"),
         ({"batch_size": lambda t: 10 - 10 * (t >= 1)}, "batch_size after 1 epochs: expected a finite number above 0"),

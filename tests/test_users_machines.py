@@ -256,8 +256,31 @@ def test_the_doctor_prints_on_any_console(encoding):
     assert b"Threads" in done.stdout
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_an_experiment_prints_on_any_console(encoding):
+    code = "from lab.command_line import run_script\nrun_script(lambda: print('2 × η → ∞'))"
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert b"2 " in done.stdout
+    for script in (ROOT / "examples").glob("*.py"):  # every one begins like this
+        assert re.search(r"\n    run_(script|together)\(main\)\n$", script.read_text(encoding="utf-8")), script
+
+
 def test_summary_prints_on_any_console():
     code = "import minidl; minidl.Sequential(minidl.ReLU()).summary()"
     environment = os.environ | {"PYTHONIOENCODING": "ascii:replace", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, text=True)
     assert "ReLU()" in done.stdout
+
+
+def test_readme_has_the_same_commands_for_both_shells():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    posix = re.findall(r"^python3 -m venv .*$", readme, re.MULTILINE)
+    windows = re.findall(r"^py -m venv .*$", readme, re.MULTILINE)
+    same = [
+        line.replace("python3 -m", "py -m").replace(" &&", ";").replace(".venv/bin/", ".venv\\Scripts\\")
+        for line in posix
+    ]
+    same = [line.replace("examples/", "examples\\").replace("docs/_build/", "docs\\_build\\") for line in same]
+    assert windows == same

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -84,12 +84,12 @@ def dask(*options):
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ONE_THREAD)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Return the address of a scheduler on this machine, and a function that starts a worker of it."""
+@contextmanager
+def a_cluster(folder):
+    """Yield a scheduler's process and address, and a function that starts a worker of it."""
     if importlib.util.find_spec("distributed") is None:
         pytest.skip("needs the extra distributed")
-    file = tmp_path_factory.mktemp("dask") / "scheduler.json"
+    file = folder / "scheduler.json"
     with ExitStack() as processes:
 
         def begin(*options):
@@ -98,10 +98,17 @@ def cluster(tmp_path_factory):
             processes.callback(process.kill)
             return process
 
-        begin("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
+        scheduler = begin("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
         until(lambda: file.exists() and file.read_text().endswith("}"))
         address = json.loads(file.read_text())["address"]
-        yield address, lambda threads: begin("worker", address, "--nthreads", threads, "--no-nanny")
+        yield scheduler, address, lambda threads: begin("worker", address, "--nthreads", threads, "--no-nanny")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Return the address of a scheduler on this machine, and a function that starts a worker of it."""
+    with a_cluster(tmp_path_factory.mktemp("dask")) as (_, address, worker):
+        yield address, worker
 
 
 def test_dask_workers_run_the_lab_of_each_call_and_not_of_an_earlier_one(cluster, tmp_path):
@@ -140,6 +147,30 @@ def test_a_dask_cluster_gives_the_same_bits_though_a_worker_is_killed(cluster, t
     worker(2)
     process = chapter37("--out", tmp_path / "threads", "--dask", address)
     assert "expected workers with --nthreads 1" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [("scheduler", "does not answer any more"), ("worker", "has had no worker for 2 seconds")],
+)
+def test_a_cluster_that_goes_away_is_noticed(tmp_path, gone, message):
+    with a_cluster(tmp_path) as (scheduler, address, worker):
+        processes = {"scheduler": scheduler, "worker": worker(1)}
+        code = "import runpy, sys, lab.cluster, lab.workers\nlab.cluster.PATIENCE, lab.workers.LOOK_EVERY = 2.0, 0.5\n"
+        code += "del sys.argv[0]\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+        line = [sys.executable, "-c", code, EXAMPLES / "chapter37.py", *GRID, "--epochs", "2000"]
+        line += ["--out", tmp_path / "out", "--dask", address]
+        environment = ONE_THREAD | {"PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path])}
+        process = subprocess.Popen(
+            list(map(str, line)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        until((tmp_path / "out").exists)
+        time.sleep(3)
+        processes[gone].kill()
+        _, errors = process.communicate(timeout=60)
+    assert f"--dask: the scheduler at {address} {message}" in errors
+    assert "Traceback (most recent call last)" not in errors
     assert process.returncode == 1
 
 

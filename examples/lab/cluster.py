@@ -2,8 +2,11 @@
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from logging import getLogger
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 from typing import Any
 from zipfile import ZipFile
 
@@ -11,6 +14,9 @@ from lab.environment import environment
 from lab.results import Results
 from lab.runs import Run
 from lab.workers import WorkersError, by_executor
+
+PATIENCE = 30.0
+"""Seconds that a cluster may be without workers; a cluster manager may be starting new ones."""
 
 
 def by_dask(address: str, results: Results, runs: list[Run]) -> Iterator[dict[str, Any]]:
@@ -20,8 +26,8 @@ def by_dask(address: str, results: Results, runs: list[Run]) -> Iterator[dict[st
     started with, by Dask's default one.
 
     Raises:
-        WorkersError: Dask is not installed, no cluster answers, its workers are not like this process, or a run ends
-            every worker that takes it up.
+        WorkersError: Dask is not installed, no cluster answers, its workers are not like this process, a run ends
+            every worker that takes it up, the scheduler has ended, or there has been no worker for `PATIENCE` seconds.
     """
     try:
         import distributed
@@ -48,10 +54,22 @@ def by_dask(address: str, results: Results, runs: list[Run]) -> Iterator[dict[st
                 raise WorkersError(
                     f"--dask: expected workers in the environment of this process, {name} has {differences}"
                 )
+        seen = monotonic()
+
+        def look() -> None:
+            nonlocal seen
+            if client.nthreads():
+                seen = monotonic()
+            elif monotonic() - seen > PATIENCE:
+                raise WorkersError(f"--dask: the scheduler at {address} has had no worker for {PATIENCE:.0f} seconds")
+
         try:
-            yield from by_executor(client.get_executor(pure=False), results.settings, runs)
+            yield from by_executor(client.get_executor(pure=False), results.settings, runs, look)
         except distributed.KilledWorker as error:
             raise WorkersError(f"--dask: {error}") from error
+        except (CancelledError, OSError, TimeoutError) as error:  # what Dask makes of runs that nobody schedules
+            getLogger("distributed.client").setLevel("CRITICAL")  # it still tries to reconnect, and logs a traceback
+            raise WorkersError(f"--dask: the scheduler at {address} does not answer any more") from error
 
 
 def send_lab(client: Any) -> None:

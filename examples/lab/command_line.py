@@ -10,6 +10,7 @@ import minidl
 from lab.workers import WorkersError
 from minidl.checks import positive_int
 from minidl.machine import doctor
+from minidl.machine.terminal import any_console
 
 
 def options(description: str, seeds: list[int]) -> argparse.ArgumentParser:
@@ -48,6 +49,7 @@ def parse(parser: argparse.ArgumentParser, given: list[str] | None) -> argparse.
 
 def run_script(main: Callable[[], None]) -> None:
     """Call ``main``, and end with a line in place of a traceback where the reason lies outside the program."""
+    any_console()
     restart_with_newer_kernels()
     try:
         main()

@@ -15,6 +15,7 @@ import numpy as np
 
 import minidl
 from minidl.backend import Array
+from minidl.machine.terminal import any_console
 
 try:
     import mpi4py
@@ -83,6 +84,7 @@ def digest(*arrays: Array) -> str:
 
 def run_together(main: Callable[[], None], comm: Comm = MPI.COMM_WORLD) -> None:
     """Call ``main``; a rank that fails ends all others."""
+    any_console()
     try:
         main()
     except DisagreementError as error:  # raised by every rank, each of which ends by itself

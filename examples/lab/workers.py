@@ -2,8 +2,8 @@
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from multiprocessing import get_context, parent_process
@@ -16,18 +16,29 @@ from lab.runs import Run, carry_out
 
 DEATHS = 3
 """A run in which so many workers died is given up; Dask's default is one more."""
+LOOK_EVERY = 5.0
+"""Seconds from one look at the workers to the next."""
 
 
 class WorkersError(Exception):
     """The workers cannot carry out the runs, for a reason outside the program."""
 
 
-def by_executor(executor: Executor, settings: Settings, runs: list[Run]) -> Iterator[dict[str, Any]]:
-    """Yield the records of runs that ``executor`` carries out, each with the BLAS threads that its worker has."""
-    futures = [executor.submit(carry_out, run, settings) for run in runs]
+def by_executor(
+    executor: Executor, settings: Settings, runs: list[Run], look: Callable[[], None] = lambda: None
+) -> Iterator[dict[str, Any]]:
+    """Yield the records of runs that ``executor`` carries out, each with the BLAS threads that its worker has.
+
+    While there is nothing to yield, ``look`` is called every few seconds, and may raise an error.
+    """
+    futures = {executor.submit(carry_out, run, settings) for run in runs}
     try:
-        for future in as_completed(futures):
-            yield future.result()
+        while futures:
+            done, futures = wait(futures, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            if not done:
+                look()
     finally:
         for future in futures:  # those that have not begun, if this process stops
             future.cancel()

@@ -3,10 +3,10 @@
 import argparse
 import os
 import sys
-from io import TextIOWrapper
 
 from minidl import __version__
 from minidl.machine import doctor
+from minidl.machine.terminal import any_console
 
 
 def main(given: list[str] | None = None) -> int:
@@ -16,8 +16,7 @@ def main(given: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("doctor", help="say what is installed here, how fast it is, and what would make it faster")
     parser.parse_args(given)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal has an arrow
+    any_console()
     try:
         return doctor.main()
     except BrokenPipeError:  # who reads has enough, as in "minidl doctor | head -1"
