@@ -3,6 +3,8 @@
 Most are right in the first batch that one would try by hand.
 """
 
+import warnings
+
 import numpy as np
 from right_layers import (
     Centre,
@@ -331,7 +333,9 @@ class RestoresShape(Tanh):
     def backward(self, dy):
         y = self.recall(dy)
         shape = dy.shape
-        dy.shape = (dy.size,)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2.5
+            dy.shape = (dy.size,)
         dx = (dy * (1 - y * y).reshape(-1)).reshape(shape)
         return dx  # noqa: RET504
 
@@ -709,7 +713,7 @@ class ArgumentOfNumPy(LeakyReLU):
     """JSON has no arrays."""
 
     def __init__(self, slope=0.1):
-        super().__init__(np.float32(slope))
+        super().__init__(np.float64([slope]))
 
 
 class TupleArgument(Gain):
