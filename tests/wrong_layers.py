@@ -709,11 +709,14 @@ class WrongAttribute(LeakyReLU):
         self.declared = 0.1
 
 
-class ArgumentOfNumPy(LeakyReLU):
-    """JSON has no arrays."""
+class SetArgument(LeakyReLU):
+    """JSON has no sets."""
 
-    def __init__(self, slope=0.1):
-        super().__init__(np.float64([slope]))
+    arguments = ("slope", "columns")
+
+    def __init__(self, slope=0.1, columns=frozenset({0})):
+        super().__init__(slope)
+        self.columns = columns
 
 
 class TupleArgument(Gain):
@@ -1054,7 +1057,7 @@ LAYERS = {
     ),
     "UndeclaredDecay": (lambda: UndeclaredDecay(3), "arguments", "decay=0.9 loads into"),
     "WrongAttribute": (WrongAttribute, "arguments", "slope=0.1 loads into"),
-    "ArgumentOfNumPy": (ArgumentOfNumPy, "files", "JSON"),
+    "SetArgument": (SetArgument, "files", "JSON"),
     "TupleArgument": (lambda: TupleArgument(4), "files", "expected TupleArgument"),
     "UndeclaredAverages": (lambda: UndeclaredAverages(3), "files", "moving_mean is lost: name it in buffers"),
     "HalfOfTheBuffers": (lambda: HalfOfTheBuffers(3), "files", "moving_var is lost: name it in buffers"),
