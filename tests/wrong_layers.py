@@ -710,7 +710,7 @@ class WrongAttribute(LeakyReLU):
 
 
 class SetArgument(LeakyReLU):
-    """JSON has no sets."""
+    """A file has no sets."""
 
     arguments = ("slope", "columns")
 
@@ -1057,7 +1057,7 @@ LAYERS = {
     ),
     "UndeclaredDecay": (lambda: UndeclaredDecay(3), "arguments", "decay=0.9 loads into"),
     "WrongAttribute": (WrongAttribute, "arguments", "slope=0.1 loads into"),
-    "SetArgument": (SetArgument, "files", "JSON"),
+    "SetArgument": (SetArgument, "files", "a file holds numbers, strings, lists"),
     "TupleArgument": (lambda: TupleArgument(4), "files", "expected TupleArgument"),
     "UndeclaredAverages": (lambda: UndeclaredAverages(3), "files", "moving_mean is lost: name it in buffers"),
     "HalfOfTheBuffers": (lambda: HalfOfTheBuffers(3), "files", "moving_var is lost: name it in buffers"),
