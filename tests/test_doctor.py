@@ -198,3 +198,29 @@ def test_a_reader_who_leaves_early_sees_no_traceback():
         assert process.stdout.read(1) == b"x"
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("system", "cpuinfo", "said", "name"),
+    [
+        ("Darwin", "", {"sysctl": "Apple M2 Pro\n"}, "Apple M2 Pro"),
+        ("Darwin", "", {}, "arm64"),
+        ("Linux", "AMD EPYC", {}, "AMD EPYC"),
+        ("Linux", "", {"lscpu": "Architecture: aarch64\nModel name:   Neoverse-N1\n"}, "Neoverse-N1"),
+        ("Linux", "", {"lscpu": "Architecture: aarch64\n"}, "arm64"),
+        ("Windows", "", {}, "arm64"),
+    ],
+)
+def test_processors_of_apple_and_arm_have_names(monkeypatch, system, cpuinfo, said, name):
+    monkeypatch.setattr(doctor.platform, "system", lambda: system)
+    monkeypatch.setattr(doctor.platform, "processor", lambda: "")
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(doctor, "_cpuinfo", lambda key: cpuinfo if key == "model name" else "")
+
+    def run(command, **_):
+        if command[0] not in said:
+            raise FileNotFoundError(command[0])
+        return subprocess.CompletedProcess(command, 0, stdout=said[command[0]])
+
+    monkeypatch.setattr(doctor.subprocess, "run", run)
+    assert doctor.cpu_name() == name
