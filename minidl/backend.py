@@ -9,6 +9,7 @@ the two modules it belongs to, and then calls that module, runs on both:
 There is no global switch. The code follows the data, so a model on the CPU and one on the GPU can live side by side.
 """
 
+import math
 import sys
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -40,6 +41,11 @@ def array_module(x: Array) -> ModuleType:
 def on_host(x: Array) -> bool:
     """Tell whether ``x`` is in main memory, where looking at its values costs no wait."""
     return array_module(x) is np
+
+
+def sqrt(x: Any) -> Any:
+    """Return √x, of a number or of every entry of an array."""
+    return math.sqrt(x) if isinstance(x, float) else array_module(x).sqrt(x)
 
 
 def get_backend(name: str = "auto") -> ModuleType:

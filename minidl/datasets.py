@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from minidl.backend import Array, Generator, Seed, array_module
 from minidl.checks import flag, generator, positive, positive_int
 from minidl.checks.data import Pair, pair
-from minidl.inspection.curves import html_table
+from minidl.inspection.curves import table_of_data
 from minidl.loop import Schedule
 from minidl.preparation.splitting import chosen_rows, split_rows
 
@@ -66,10 +66,7 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({len(self):,} samples {self.x.shape} {self.x.dtype}, labels {self.labels.dtype})"
 
-    def _repr_html_(self) -> str:
-        """Return a table for a notebook: shapes and dtypes."""
-        parts = {"x": self.x, "labels": self.labels}
-        return html_table([{"": name, "shape": str(a.shape), "dtype": str(a.dtype)} for name, a in parts.items()])
+    _repr_html_ = table_of_data
 
 
 Data: TypeAlias = Dataset | tuple[ArrayLike, ArrayLike]

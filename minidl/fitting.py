@@ -16,6 +16,7 @@ from minidl.callbacks.checkpoints import Checkpoint, checkpoint_path, plan_of
 from minidl.callbacks.debugging import Debugging
 from minidl.callbacks.divergence import FiniteLoss, require_finite
 from minidl.callbacks.early_stopping import EarlyStopping
+from minidl.callbacks.fusing import Fusing
 from minidl.callbacks.interruption import KeepHistory
 from minidl.callbacks.progress import ProgressBar
 from minidl.checks import flag, function_or_none, generator, instance, positive, positive_int
@@ -74,18 +75,14 @@ def fit(
         early_stopping: stops when it is time, and however the run ends leaves ``model`` as it was after the best epoch.
             The optimiser is not put back: start a further run with a new one.
         after_epoch: is called with the model and the history so far after each epoch; to stop, it returns ``"stop"``.
-            It may freeze and unfreeze layers.
         callbacks: what else attaches to the run, instances of `Callback`, called after ``after_epoch`` in this order. A
             checkpoint does not save their state.
-        checkpoint: a file for all that a run needs to resume after a crash; see `minidl.callbacks.checkpoints`. With
-            it, SIGINT (Ctrl-C) and SIGTERM end the program after the update in progress, with everything saved. The
-            previous checkpoint is replaced only when the new one is complete and verified.
+        checkpoint: a file with all that a run needs to resume after a crash or a signal; see
+            `minidl.callbacks.checkpoints`.
         checkpoint_every: updates between two checkpoints; None for one after each epoch.
         resume: go on from the checkpoint, if there is one, as if training had never stopped. All other arguments must
-            be the same as before, except for ``epochs``, which may have grown. A run that early stopping or
-            ``after_epoch`` has ended stays ended.
-        debug: look for NaN and infinity in every layer's output and gradients and in the parameters, and name the
-            first place where one appears; slower. It takes the place of the model's own ``watch`` meanwhile.
+            be the same as before, except for ``epochs``, which may have grown.
+        debug: name the first output, gradient or parameter with NaN or infinity in it; slower.
         progress: show a progress bar: always, never, or, by default, in a terminal and in a notebook.
         description: stands before the bar.
 
@@ -98,8 +95,8 @@ def fit(
         FileExistsError: there is a checkpoint, and ``resume`` is False.
         OSError: the checkpoint cannot be written. A disk that is full later on only causes a warning.
         DivergedError: the loss became infinite or NaN. The error names where, and what to try.
-        SystemExit: a signal has ended a run with checkpoints; in a notebook, Ctrl-C raises KeyboardInterrupt instead.
-        KeyboardInterrupt: as always; its attribute ``history`` has the epochs finished before.
+        SystemExit: a signal has ended a run with checkpoints.
+        KeyboardInterrupt: its attribute ``history`` has the epochs finished before.
     """
     loss = NLLLoss() if loss is None else loss
     sets = check_sets(model, loss, train=train, test=test)
@@ -152,6 +149,7 @@ def fit(
     attached = (
         KeepHistory(),
         FiniteLoss(),
+        Fusing(updates),
         ProgressBar(updates, epochs, progress, description),
         Debugging() if debug else None,
         early_stopping,

@@ -1,8 +1,7 @@
 """A network: layers in a row, and all their parameters in one vector.
 
 Forward, the data passes through the layers from first to last; backward, the gradient passes from last to first. That
-is the whole of backpropagation: the chain rule, worked out from the loss inwards, so that each product is a matrix
-times what has been computed already.
+is the whole of backpropagation: the chain rule, worked out from the loss inwards.
 
 The parameters of all layers lie end to end in one flat vector, ``params``, and their gradients in another, ``grads``.
 Each layer's W, b, dW and db are windows on these (NumPy calls them views). An optimiser therefore needs no list of
@@ -10,7 +9,7 @@ arrays: to it a network is a point in a space of many dimensions, and training i
 """
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -50,13 +49,7 @@ class Sequential(Freezing):
 
     watch: Callable[[Layer, str, Array], None] | None = None
 
-    def __init__(
-        self,
-        *layers: Layer,
-        seed: Seed = None,
-        dtype: str = "float32",
-        backend: str = "numpy",
-    ):
+    def __init__(self, *layers: Layer, seed: Seed = None, dtype: str = "float32", backend: str = "numpy"):
         self.in_features, self.out_features = check_chain(layers)
         dtype = float_type("dtype", dtype)
         get_backend(backend)
@@ -138,21 +131,6 @@ class Sequential(Freezing):
         self._adopt(params, grads)
         for layer, start, stop in self.stretches():
             layer.bind(params[start:stop], grads[start:stop])
-
-    def _show(self, layer: Layer, dx: Array | None = None) -> None:
-        """Show the gradients of a layer to `watch`."""
-        if self.watch is not None:
-            for name in layer.param_shapes():
-                self.watch(layer, "d" + name, getattr(layer, "d" + name))
-            if dx is not None:
-                self.watch(layer, "dx", dx)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a copy whole: its layers come without views, and get them here."""
-        self.__dict__.update(state)
-        self._bind(self.params, self.grads)
-        for layer in self.layers:
-            layer.owned = True
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Self
 from weakref import ReferenceType, ref
 
 from minidl.backend import Array, array_module
+from minidl.parameters.fusing import Formula, carry_out
 from minidl.parameters.ownership import Home, home_of, same_home
 from minidl.parameters.settings import Settings
 
@@ -14,6 +15,9 @@ class OptimizerState(Settings):
     t: int
     state: dict[str, Array]
     state_names: ClassVar[tuple[str, ...]]
+    fused: bool = False
+    """Whether formulas are carried out in one loop: `minidl.fit` sets it where that saves time, you may in a loop of
+    your own. It changes no result."""
     _home: Home | None = None  # where the parameters are that the state belongs to; None if that is not known
     _latest: "ReferenceType[Array] | None" = None  # the array that the latest step was made on
 
@@ -56,6 +60,10 @@ class OptimizerState(Settings):
     def _seen(self, params: Array) -> bool:
         """Tell whether the latest step was made on this very array, so that there is nothing to find out."""
         return self._latest is not None and self._latest() is params
+
+    def apply(self, formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float, ...]) -> None:
+        """Change w and the state, ``arrays`` without the second, by a formula; see `minidl.parameters.fusing`."""
+        carry_out(formula, arrays, scalars, self.fused)
 
     def reset(self) -> None:
         """Forget all steps, as if the optimiser were new; the settings stay as they are."""

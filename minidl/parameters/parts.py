@@ -1,6 +1,6 @@
 """The parts of a network: find a layer by name, take several as a network of their own, copy them, list them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from numbers import Integral
 from typing import Any, Self
@@ -20,6 +20,7 @@ class Parts:
     grads: Array
     in_features: int | None
     out_features: int | None
+    watch: Callable[[Layer, str, Array], None] | None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; what is assigned to ``params`` or ``grads`` is copied into them: see `Views`.
@@ -77,6 +78,24 @@ class Parts:
     def __getstate__(self) -> dict[str, Any]:
         """Leave ``watch`` out of copies: it is a function that looks at this model."""
         return {name: value for name, value in vars(self).items() if name != "watch"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make a copy whole: its layers come without views, and get them here."""
+        self.__dict__.update(state)
+        self._bind(self.params, self.grads)
+        for layer in self.layers:
+            layer.owned = True
+
+    def _bind(self, params: Array, grads: Array) -> None:
+        raise NotImplementedError  # `Sequential` does
+
+    def _show(self, layer: Layer, dx: Array | None = None) -> None:
+        """Show the gradients of a layer to `watch`."""
+        if self.watch is not None:
+            for name in layer.param_shapes():
+                self.watch(layer, "d" + name, getattr(layer, "d" + name))
+            if dx is not None:
+                self.watch(layer, "dx", dx)
 
     def copy_from(self, other: Self) -> None:
         """Take over the parameters and buffers of a network with the same layers.
