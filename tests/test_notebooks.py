@@ -12,10 +12,13 @@ FOLDER = Path(__file__).parent.parent / "docs" / "notebooks"
 
 
 @pytest.fixture(scope="module", params=sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
-def executed(request):
+def executed(request, tmp_path_factory):
     """Return a notebook after all its cells have been executed; an exception in one of them is an error."""
     notebook = nbformat.read(request.param, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name)))  # whoever runs the tests may have no home
+        nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     return notebook
 
 

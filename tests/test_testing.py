@@ -442,7 +442,7 @@ ZOO = [
     (SoftmaxOfTheWholeBatch, None, "samples", "the output for a sample depends on its batch"),
     (BatchNormOfTheBatchInEvaluation, 3, "samples", "the output for a sample depends on its batch"),
     (FlatOutput, None, "shapes", "y has shape .* in evaluation, expected"),
-    (NotPicklable, None, "copies", "Can't .*pickle"),
+    (NotPicklable, None, "copies", "Can't .*local object"),
     (SharedBuffers, 3, "copies", "a copy shares parameters or buffers"),
     (NumPyOnly, None, "backends", ""),
     (NumPyInEvaluation, None, "backends", ""),

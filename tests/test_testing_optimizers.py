@@ -1092,7 +1092,7 @@ ZOO = [
     (SeededNoise, None, "resumption", "rng changes as it goes"),
     (SharedByCopies, None, "copies", "a deep copy takes other steps, or shares vectors"),
     (ForgetsInPickle, None, "copies", "what comes out of pickle takes other steps"),
-    (NotPicklable, None, "copies", "Can't pickle local object"),
+    (NotPicklable, None, "copies", "Can't (pickle|get) local object"),
     (NumPyOnly, None, "backends", r"in update, .*hint: call array_module\(w\).sign and the like, not np.sign"),
     (TwiceAsFarOnAGPU, None, "backends", r"after step 1, w\[\d\] differs between the backends"),
     (MixedWithNumPy, None, "backends", "unsupported type.*hint: call array_module"),

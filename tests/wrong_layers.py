@@ -3,6 +3,8 @@
 Most are right in the first batch that one would try by hand.
 """
 
+import warnings
+
 import numpy as np
 from right_layers import (
     Centre,
@@ -331,7 +333,9 @@ class RestoresShape(Tanh):
     def backward(self, dy):
         y = self.recall(dy)
         shape = dy.shape
-        dy.shape = (dy.size,)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2.5
+            dy.shape = (dy.size,)
         dx = (dy * (1 - y * y).reshape(-1)).reshape(shape)
         return dx  # noqa: RET504
 
@@ -705,11 +709,14 @@ class WrongAttribute(LeakyReLU):
         self.declared = 0.1
 
 
-class ArgumentOfNumPy(LeakyReLU):
-    """JSON has no arrays."""
+class SetArgument(LeakyReLU):
+    """A file has no sets."""
 
-    def __init__(self, slope=0.1):
-        super().__init__(np.float32(slope))
+    arguments = ("slope", "columns")
+
+    def __init__(self, slope=0.1, columns=frozenset({0})):
+        super().__init__(slope)
+        self.columns = columns
 
 
 class TupleArgument(Gain):
@@ -1050,7 +1057,7 @@ LAYERS = {
     ),
     "UndeclaredDecay": (lambda: UndeclaredDecay(3), "arguments", "decay=0.9 loads into"),
     "WrongAttribute": (WrongAttribute, "arguments", "slope=0.1 loads into"),
-    "ArgumentOfNumPy": (ArgumentOfNumPy, "files", "JSON"),
+    "SetArgument": (SetArgument, "files", "a file holds numbers, strings, lists"),
     "TupleArgument": (lambda: TupleArgument(4), "files", "expected TupleArgument"),
     "UndeclaredAverages": (lambda: UndeclaredAverages(3), "files", "moving_mean is lost: name it in buffers"),
     "HalfOfTheBuffers": (lambda: HalfOfTheBuffers(3), "files", "moving_var is lost: name it in buffers"),
