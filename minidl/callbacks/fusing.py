@@ -1,4 +1,4 @@
-"""Fusing in a run: a run that is long enough has its optimiser's formula compiled, since `minidl.fit` knows its length."""
+"""Fusing in a run: if it is long enough, the formula of its optimiser is compiled. `minidl.fit` knows the length."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
