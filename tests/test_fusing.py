@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -235,13 +234,12 @@ def test_arrays_of_other_layouts(kind):
 def test_a_formula_of_your_own_can_be_fused_or_not():
     shrink = 0.5
 
-    @dataclass(eq=False)
+    def formula(w, g, lr):  # outside `update`, which would make a new one, to be compiled anew, in every step
+        w -= shrink * lr * g
+        return (w,)
+
     class Closure(minidl.SGD):
         def update(self, w, g, lr):
-            def formula(w, g, lr):
-                w -= shrink * lr * g
-                return (w,)
-
             self.apply(formula, (w, g), (lr,))
 
     class Plain(minidl.SGD):
