@@ -67,12 +67,11 @@ pygments_style, pygments_dark_style = "tango", "monokai"
 
 # What the signatures mention that others document. `None` and Python's own exceptions are known to Sphinx.
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|np|pathlib|matplotlib|collections|contextlib|typing|types|hypothesis|st)\..*"),
+    ("py:.*", r"(numpy|np|pathlib|matplotlib|collections|contextlib|typing|types|weakref|hypothesis|st)\..*"),
     ("py:.*", "Any|Callable|Iterator|Mapping|ModuleType|NDArray|Axes|Figure|Path|SearchStrategy|DrawFn|TypeVar|tqdm"),
-    ("py:class", "ArrayLike"),
+    ("py:class", "ArrayLike|Arguments"),
     ("py:exc", "TypeError, ValueError|ValueError, TypeError"),
     ("py:obj", "update"),  # the method of every optimiser
-    ("py:obj", r"params|LeakyReLU\(0\.\d\)"),  # a vector, and a layer that a reader may write
 ]
 
 

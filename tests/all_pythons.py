@@ -51,7 +51,7 @@ def lowest_versions() -> list[str]:
     setup = configparser.ConfigParser(interpolation=None)
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     lines = setup["options"]["install_requires"].splitlines()
-    for extra in ("test", "augment", "safetensors", "distributed"):
+    for extra in ("test", "augment", "safetensors", "distributed", "mpi", "hypothesis"):
         lines += setup["options.extras_require"][extra].splitlines()
     return [re.sub(r">=", "==", line) for line in lines if ">=" in line]
 

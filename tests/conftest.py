@@ -23,6 +23,14 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="no CuPy with a GPU here"))
 
 
+def symlink(path, target):
+    """Make a symbolic link; skip the test where only an administrator may, as on Windows."""
+    try:
+        path.symlink_to(target, target_is_directory=target.is_dir())
+    except OSError as error:
+        pytest.skip(f"no symbolic links here: {error}")
+
+
 @pytest.fixture(scope="session")
 def mnist():
     return minidl.load_mnist()

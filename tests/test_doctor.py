@@ -205,7 +205,9 @@ def test_fusing_is_reported_with_its_gain(monkeypatch):
     monkeypatch.setattr(doctor, "update_seconds", lambda fused: 0.001 if fused else 0.004)
     monkeypatch.setattr(doctor, "version", lambda _: "0.68.1")
     monkeypatch.setattr(doctor, "can_fuse", lambda: True)
-    expected = "on in long runs: Adam updates a million parameters in 1.0 ms, 4.0 times as fast as without (Numba 0.68.1)"
+    expected = (
+        "on in long runs: Adam updates a million parameters in 1.0 ms, 4.0 times as fast as without (Numba 0.68.1)"
+    )
     assert doctor.fusing() == ("Fusing", expected, "", False)
     monkeypatch.setattr(doctor, "can_fuse", lambda: False)
     assert doctor.fusing().found == "off: Adam updates a million parameters in 4.0 ms"
@@ -219,3 +221,29 @@ def test_an_update_is_measured():
 def test_the_cache_is_faster_than_the_memory():
     # Copying by the C library's memmove came out at a tenth of this where the arrays lay a few bytes apart.
     assert max(doctor.bandwidth(2**17, 0.05) for _ in range(3)) > doctor.bandwidth(2**27, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("system", "cpuinfo", "said", "name"),
+    [
+        ("Darwin", "", {"sysctl": "Apple M2 Pro\n"}, "Apple M2 Pro"),
+        ("Darwin", "", {}, "arm64"),
+        ("Linux", "AMD EPYC", {}, "AMD EPYC"),
+        ("Linux", "", {"lscpu": "Architecture: aarch64\nModel name:   Neoverse-N1\n"}, "Neoverse-N1"),
+        ("Linux", "", {"lscpu": "Architecture: aarch64\n"}, "arm64"),
+        ("Windows", "", {}, "arm64"),
+    ],
+)
+def test_processors_of_apple_and_arm_have_names(monkeypatch, system, cpuinfo, said, name):
+    monkeypatch.setattr(doctor.platform, "system", lambda: system)
+    monkeypatch.setattr(doctor.platform, "processor", lambda: "")
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(doctor, "_cpuinfo", lambda key: cpuinfo if key == "model name" else "")
+
+    def run(command, **_):
+        if command[0] not in said:
+            raise FileNotFoundError(command[0])
+        return subprocess.CompletedProcess(command, 0, stdout=said[command[0]])
+
+    monkeypatch.setattr(doctor.subprocess, "run", run)
+    assert doctor.cpu_name() == name

@@ -12,7 +12,7 @@ import types
 from pathlib import Path
 
 import pytest
-from conftest import small_model
+from conftest import small_model, symlink
 
 import minidl
 from minidl.callbacks import signals as signals_module
@@ -199,7 +199,7 @@ def test_an_editable_install_is_a_plain_path(tmp_path):
 
 
 def test_a_script_above_a_clone_finds_the_package(tmp_path):
-    (tmp_path / "minidl").symlink_to(ROOT, target_is_directory=True)
+    symlink(tmp_path / "minidl", ROOT)
     code = "import minidl; print(minidl.fit.__module__)"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "minidl")}  # as a .pth file adds it
     done = subprocess.run(

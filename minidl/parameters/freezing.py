@@ -42,7 +42,7 @@ class Freezing(Parts):
 
     @property
     def groups(self) -> list[Group]:
-        """The stretches of `params` to train: one group for each parameter of each layer that is not frozen."""
+        """The stretches of ``params`` to train: one group for each parameter of each layer that is not frozen."""
         groups = []
         for layer, start, _ in self.stretches():
             for shape in layer.param_shapes().values():

@@ -1,6 +1,6 @@
 """Whether a file is refused by a layer that was made with other arguments.
 
-A file of `LeakyReLU(0.3)` that loads into a `LeakyReLU(0.9)` makes another network of it, and nobody is told.
+A file of ``LeakyReLU(0.3)`` that loads into a ``LeakyReLU(0.9)`` makes another network of it, and nobody is told.
 Parameters of another shape are refused in any case. All else that the constructor is given, and that decides what the
 layer computes, must be named in ``arguments``. So the layer is made again with each argument changed, a file is
 loaded into it, and if that is not refused, the two must compute the same.
