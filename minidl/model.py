@@ -26,7 +26,8 @@ from minidl.parameters.parts import count_params
 class Sequential(Freezing):
     """A chain of layers, together with their parameters and gradients.
 
-    From `Freezing` come ``groups``, ``first_learning`` and ``frozen_prefix``: which parameters are trained.
+    A layer can be *frozen*, so that it does not learn. From `Freezing` come ``groups``, ``first_learning`` and
+    ``frozen_prefix``, which say what learns.
 
     Args:
         layers: from the input to the output; the number of features must agree from one to the next.
@@ -39,13 +40,13 @@ class Sequential(Freezing):
         layers: the layers, a tuple.
         params: the parameters of all layers, (n,).
         grads: their gradients, (n,), valid after `backward` for the layers that learn.
-        watch: None, or a function that is shown everything in training as it is computed: it is called with a layer, a
-            name, and the array: ``"y"`` after its forward pass; ``"dW"`` and the like, and ``"dx"``, after the other.
+        watch: None, or a function that sees each array in training as it is computed. It is called with a layer, a
+            name and the array: ``"y"`` after the forward pass, ``"dW"`` and the like and ``"dx"`` after the backward.
 
     Raises:
-        ValueError: no layer, one layer in two places or in two models, neighbours whose numbers of features differ, an
-            unknown dtype or backend.
-        TypeError: something that is no `Layer`.
+        ValueError: there is no layer, a layer is in two places or in two models, the numbers of features of two
+            neighbours differ, or the dtype or backend is unknown.
+        TypeError: an argument is not a `Layer`.
     """
 
     watch: Callable[[Layer, str, Array], None] | None = None

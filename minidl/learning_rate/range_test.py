@@ -1,8 +1,8 @@
-"""The learning-rate range test: try all rates in one short run, and see where the loss falls.
+"""The learning-rate range test: try many learning rates in one short run, and see where the loss falls.
 
-Training starts at a rate that is far too small, and the rate grows with every update until it is far too large. The
-loss first stays where it is, then falls, flattens, and at last rises or explodes. A good rate lies where it falls most
-steeply, well to the left of its minimum: at the minimum the largest steps have already done their harm.
+Training starts at a learning rate that is far too small, and it grows with every update until it is far too large. The
+loss first stays where it is, then falls, flattens, and at last rises or explodes. Where it falls, a learning rate is
+safe. The best one is often higher, since training leaves the place that the test has seen.
 """
 
 from copy import deepcopy
@@ -153,7 +153,7 @@ def lr_range_test(
     seed: Seed = 0,
     loss: Loss | None = None,
 ) -> RangeTest:
-    """Train a copy of ``model`` with a rising learning rate. The model itself, and all else, stays as it is.
+    """Train a copy of ``model`` with a rising learning rate. The model itself, like everything else, stays as it is.
 
     Args:
         model: where to start from.
@@ -175,7 +175,8 @@ def lr_range_test(
     Raises:
         TypeError, ValueError: an argument is not as described.
 
-    Source: Smith 2017, "Cyclical learning rates for training neural networks", section 3.3; the defaults are fast.ai's.
+    Source: fast.ai's ``lr_find``, whose defaults these are. It follows Smith 2017, "Cyclical learning rates for training
+    neural networks", section 3.3, where the rate grows linearly over several epochs, and accuracy is watched.
     """
     instance("model", model, Sequential)
     instance("optimizer", optimizer, Optimizer)
