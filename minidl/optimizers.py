@@ -11,8 +11,8 @@ model also rolls down a drawn valley:
 
     optimizer.step(position, gradient(position))
 
-To write an optimiser of your own, make a dataclass like those below, with its arguments, the names of its state vectors,
-and `Optimizer.update`, the formula. This one steps by η / √t against the sign of the gradient:
+To write an optimiser of your own, make a dataclass like those below, with its arguments, the names of its state
+vectors, and `Optimizer.update`, the formula. This one steps by η / √t against the sign of the gradient:
 
     @dataclass(eq=False)
     class Sign(Optimizer):

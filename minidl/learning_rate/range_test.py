@@ -175,8 +175,8 @@ def lr_range_test(
     Raises:
         TypeError, ValueError: an argument is not as described.
 
-    Source: fast.ai's ``lr_find``, whose defaults these are. It follows Smith 2017, "Cyclical learning rates for training
-    neural networks", section 3.3, where the rate grows linearly over several epochs, and accuracy is watched.
+    Source: fast.ai's ``lr_find``, whose defaults these are. It follows Smith 2017, "Cyclical learning rates for
+    training neural networks", section 3.3, who raises the rate linearly over several epochs and watches accuracy.
     """
     instance("model", model, Sequential)
     instance("optimizer", optimizer, Optimizer)
