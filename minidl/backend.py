@@ -20,9 +20,9 @@ Array: TypeAlias = NDArray[Any]
 """An array of NumPy, or one of CuPy, which behaves the same."""
 
 Generator: TypeAlias = "np.random.Generator"
-"""The source of all randomness, handed down from the caller. It draws in main memory, alike for both backends.
+"""The source of all randomness, passed in by the caller. It draws in main memory, the same for both backends.
 
-In quotes, since NumPy imports its random numbers when they are first asked for: a sixth of the time that it takes.
+In quotes, because NumPy imports its random numbers on first use, which takes a sixth of its own import time.
 """
 
 Seed: TypeAlias = "int | Generator | None"
@@ -38,7 +38,7 @@ def array_module(x: Array) -> ModuleType:
 
 
 def on_host(x: Array) -> bool:
-    """Tell whether ``x`` is in main memory, where looking at its values costs no wait."""
+    """Return whether ``x`` is in main memory, where looking at its values costs no wait."""
     return array_module(x) is np
 
 

@@ -1,12 +1,12 @@
 """A network: layers in a row, and all their parameters in one vector.
 
-Forward, the data passes through the layers from first to last; backward, the gradient passes from last to first. That
-is the whole of backpropagation: the chain rule, worked out from the loss inwards, so that each product is a matrix
-times what has been computed already.
+Forward, the data passes through the layers from first to last; backward, the gradient passes from last to first. This
+is all of backpropagation: the chain rule, worked out from the loss inwards, so that each step multiplies an earlier
+result by one more factor.
 
 The parameters of all layers lie end to end in one flat vector, ``params``, and their gradients in another, ``grads``.
-Each layer's W, b, dW and db are windows on these (NumPy calls them views). An optimiser therefore needs no list of
-arrays: to it a network is a point in a space of many dimensions, and training is one formula on one array.
+Each layer's W, b, dW and db are windows on these (NumPy calls them views). So an optimiser needs no list of arrays. It
+sees a network as a point in a space of many dimensions, and training is one formula on one array.
 """
 
 from collections.abc import Callable
@@ -95,8 +95,8 @@ class Sequential(Freezing):
     def backward(self, dy: Array) -> None:
         """Compute ``grads``, the gradient of the loss with respect to ``params``.
 
-        The lowest layer that learns is asked for the gradients of its parameters only. Nobody needs its dx, and for the
-        network of chapter 37 that saves one multiplication in seven. Layers below it have no work at all.
+        The lowest layer that learns only computes the gradients of its parameters. Nobody needs its dx, and for the
+        network of chapter 37 this saves one multiplication in seven. Layers below it have nothing to do.
 
         Args:
             dy: the gradient of the loss with respect to the output of `forward`, (B, out_features).

@@ -57,7 +57,7 @@ class FiniteLoss(Callback):
 
 
 def can_look(state: Training) -> bool:
-    """Return whether to look at this update's loss. A GPU has to stop for that, so there it is done every 100 updates."""
+    """Return whether to look at this update's loss: on a GPU, which has to stop for that, only every 100 updates."""
     return on_host(state.model.params) or state.updates % 100 == 0
 
 
