@@ -1,6 +1,6 @@
 """Batch normalisation: every feature gets mean 0 and variance 1, over the samples of the batch.
 
-This often makes training faster and steadier; why is disputed (`docs/engine/regularization/normalization.md`). The
+This often makes training faster and steadier; why is disputed (``docs/engine/regularization/normalization.md``). The
 price is that a sample's output depends on the others in its batch. In evaluation it must not, so training gathers
 moving averages of mean and variance, and evaluation uses these instead. Their *decay* sets how slowly they follow.
 """
