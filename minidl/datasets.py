@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class Dataset:
-    """Samples with their labels. ``x, labels = data`` takes them apart; lengths, slices and rows are those of samples.
+    """Samples with their labels. ``x, labels = data`` takes them apart; ``len``, slices and rows refer to samples.
 
     Args:
         x: the samples, one per row, (n, features): an array, or a list or data frame to make one from.
         labels: the class of each sample, integers from 0, (n,); or numbers to predict, see `minidl.MSELoss`.
-        standardizer: what has been done to ``x``; `minidl.standardize` keeps it here.
+        standardizer: how ``x`` was shifted and scaled; `minidl.standardize` keeps it here.
     """
 
     def __init__(self, x: ArrayLike, labels: ArrayLike, standardizer: Standardizer | None = None):
@@ -47,7 +47,7 @@ class Dataset:
         return len(self.x)
 
     def __getitem__(self, rows: Any) -> Self:
-        """Return some of the samples: those of a slice, of a list of their numbers, or those marked True."""
+        """Return some of the samples, chosen by a slice, by a list of their numbers, or by a mask of True and False."""
         rows = chosen_rows(rows, self.x)
         return type(self)(self.x[rows], self.labels[rows], self.standardizer)
 
@@ -55,7 +55,7 @@ class Dataset:
         """Return two parts, drawn at random: for training and for validation, say, ``data.split(0.9, seed=0)``.
 
         Args:
-            first: the fraction of samples that the first part gets, or how many.
+            first: the fraction of the samples for the first part, or their number.
             seed: for the draw; the same seed gives the same parts.
             stratify: give each part its proportion of each class, instead of leaving that to chance.
         """
@@ -98,8 +98,8 @@ def minibatches(
 ) -> Iterator[tuple[Array, Array]]:
     """Yield all of ``data`` once, in random order, as batches (B, features) and (B,).
 
-    The samples are shuffled, not the batches, so that every epoch has other batches. The last one is short where the
-    samples do not come out even: all are used.
+    The samples are shuffled, not the batches, so that every epoch has other batches. All samples are used, so the last
+    batch may be shorter.
 
     Args:
         data: samples and labels.

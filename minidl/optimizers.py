@@ -12,10 +12,16 @@ model also rolls down a drawn valley:
     optimizer.step(position, gradient(position))
 
 Each formula below is a plain function of numbers: what w and the state become. A line such as ``w -= lr * g`` makes a
-new number of a number, and works in place on an array, so the same lines move a whole vector at once.
+new number from a number, and works in place on an array, so the same lines move a whole vector at once.
 
-To write an optimiser of your own, make a dataclass like those below: its arguments, the names of its state vectors, and
-the method `Optimizer.update`. It is called once for each block of the vector, so it must work element by element.
+To write an optimiser of your own, make a dataclass like those below, with its arguments, the names of its state
+vectors, and `Optimizer.update`. This one steps by η / √t against the sign of the gradient:
+
+    class Sign(SGD):
+        def update(self, w, g, lr):
+            w -= lr / sqrt(self.t) * array_module(g).sign(g)
+
+`update` is called once for each block of the vector, so it must work element by element. It may only read g.
 """
 
 from collections.abc import Callable
@@ -36,13 +42,13 @@ def argument(default: Any, check: Callable[[str, Any], Any], **options: Any) -> 
 
 @dataclass(eq=False, repr=False)
 class Optimizer(OptimizerState):
-    """What all optimisers share: a learning rate, a count of steps, and vectors to remember between steps.
+    """What all optimisers share: a learning rate, a count of steps, and the vectors that they remember between steps.
 
     Args:
         lr: η, the learning rate, above 0. It may be changed between steps, also to 0.
         weight_decay: λ, at least 0, how strongly weights are pulled towards zero; see
             `minidl.regularization.weight_decay` for this and the next two.
-        decoupled: shrink the weights beside the formula, in place of changing the gradient.
+        decoupled: shrink the weights directly, instead of changing the gradient.
         decay_biases: decay biases too, and the scale and shift of batch normalisation.
 
     Attributes:
@@ -50,7 +56,7 @@ class Optimizer(OptimizerState):
         state: the vectors that the formula carries from step to step, by name; made of zeros at the first step.
 
     Raises:
-        TypeError, ValueError: an argument is no number, or out of its range.
+        TypeError, ValueError: an argument is not a number, or is out of range.
     """
 
     update: ClassVar[Callable[..., None]]
@@ -71,7 +77,7 @@ class Optimizer(OptimizerState):
         Args:
             params: the parameters, (n,).
             grads: the gradient of the loss with respect to them, same shape, dtype and backend; it is only read.
-            groups: which stretches to change, each with its own learning rate, as in ``model.groups``; None for all.
+            groups: the stretches to change, each with its own learning rate, as in ``model.groups``; None for all.
 
         Raises:
             ValueError: shapes or dtypes differ from each other or from those of earlier steps, or are not vectors; the
@@ -128,11 +134,12 @@ class Momentum(Optimizer):
     Args:
         lr: η, the learning rate.
         gamma: γ, the part of the velocity that is kept, from 0 up to but not including 1.
-        form: ``"classical"``, the form of the source text, of the paper, of Keras and of Caffe; or ``"pytorch"``.
+        form: ``"classical"``, as in Sutskever et al., Keras, Caffe and the source text; or ``"pytorch"``.
         weight_decay, decoupled, decay_biases: see `Optimizer`.
 
-    Source: Polyak 1964, "Some methods of speeding up the convergence of iteration methods"; Sutskever et al. 2013, "On
-    the importance of initialization and momentum in deep learning", equations 1 and 2, where v has the other sign.
+    Source: Polyak 1964, "Some methods of speeding up the convergence of iteration methods", where γ times the last step
+    takes the place of v; Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning",
+    equations 1 and 2, where v has the other sign.
     """
 
     state_names = ("v",)
@@ -279,14 +286,15 @@ class Adam(Optimizer):
         w ← w − η m̂ / (√v̂ + ε)
 
     m and v start at zero and are too small at first. Divided by 1 − βᵗ they are means again, weighted towards the
-    latest gradients; the very first step is η, whatever the size of the gradient, unless it is as small as ε.
+    latest gradients. The very first step is η, whatever the size of the gradient, unless it is as small as ε. Later, a
+    gradient after a long silence makes a step of η (1 − β₁) / √(1 − β₂), which is 3.2 η with the defaults.
 
     Args:
         lr: η, the learning rate (α in the paper).
         beta1: β₁, the part of the mean that is kept, from 0 up to but not including 1.
         beta2: β₂, the same for the mean square.
         eps: ε, above 0.
-        weight_decay, decoupled, decay_biases: see `Optimizer`; a decoupled decay makes it AdamW.
+        weight_decay, decoupled, decay_biases: see `Optimizer`; a decoupled decay makes it AdamW, as PyTorch has it.
 
     Source: Kingma and Ba 2015, "Adam: a method for stochastic optimization", algorithm 1, with its defaults. PyTorch:
     ``torch.optim.Adam``; TensorFlow's ε is the paper's ε̂, which stands before the correction of v.

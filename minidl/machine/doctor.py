@@ -1,11 +1,11 @@
-"""What minidl finds on this machine, how fast it is, and what to do where something is missing or slow.
+"""The doctor: what minidl finds on this machine, how fast it is, and what to do if something is missing or slow.
 
     python -m minidl doctor
 
-Nearly all the time of a training step is spent in matrix products, and these are the work of a library that NumPy
-brings with it: BLAS, as a rule OpenBLAS. It holds one set of routines, called *kernels*, for each generation of
-processors, and chooses one while NumPy is imported. A processor that it does not know may get kernels made for an older
-one, and silently run at half the speed. That, and too few or too many threads, is what the doctor looks for first.
+Most of the time of a training step is spent in matrix products. NumPy leaves them to a BLAS library, usually OpenBLAS.
+It has a set of routines, called *kernels*, for each generation of processors, and chooses one when NumPy is imported. A
+processor that it does not know may get kernels for an older one, and silently run at half the speed. The doctor first
+looks for this, and for too few or too many threads.
 """
 
 import os
@@ -153,7 +153,7 @@ def fusing() -> Finding:
 
 
 def gpu() -> Iterator[Finding]:
-    """Report driver, CuPy and GPU, or what is missing of them and how to get it."""
+    """Report driver, CuPy and GPU, or which of them are missing and how to get them."""
     cuda = driver_cuda()
     if cuda is None:
         yield Finding("Driver", "none of NVIDIA: everything runs on the processor")
@@ -176,7 +176,7 @@ def gpu() -> Iterator[Finding]:
 
 
 def mnist() -> Finding:
-    """Report whether the images are there and whole."""
+    """Report whether the images are there and undamaged."""
     started = perf_counter()
     try:
         train, test = load_mnist()

@@ -1,4 +1,4 @@
-"""What an optimiser carries from step to step: a count, and vectors as long as the parameters of one model."""
+"""The state of an optimiser between steps: a count, and vectors as long as the parameters of one model."""
 
 from typing import Any, ClassVar, Self
 from weakref import ReferenceType, ref
@@ -10,7 +10,7 @@ from minidl.parameters.settings import Settings
 
 
 class OptimizerState(Settings):
-    """The base of `minidl.Optimizer` that makes its state, and refuses parameters that it does not belong to."""
+    """The base of `minidl.Optimizer` that makes its state, and refuses the parameters of another model."""
 
     t: int
     state: dict[str, Array]

@@ -55,7 +55,7 @@ class Parts:
         ``fit(model[4:], …)`` trains the end of ``model``. A copy of a part shares nothing.
 
         Raises:
-            TypeError: ``part`` is no slice.
+            TypeError: ``part`` is not a slice.
             ValueError: it skips layers, or contains none.
         """
         if not isinstance(part, slice):
@@ -71,7 +71,7 @@ class Parts:
         return network
 
     def _adopt(self, params: Array, grads: Array) -> None:
-        """Put two vectors in place of those before, and let optimisers know that the first is that of a model."""
+        """Replace both vectors, and register the first as that of a model."""
         vars(self).update(params=params, grads=grads)
         claim(params)
 

@@ -1,4 +1,4 @@
-"""The settings of an optimiser, such as its learning rate: checked and made plain whenever they are set.
+"""The settings of an optimiser, such as its learning rate: checked, and made plain numbers, whenever they are set.
 
 A check in the constructor alone would let ``optimizer.lr = np.float64(0.1)`` pass, which turns float32 into float64 in
 the formula, or ``optimizer.lr = -1``. So every assignment goes through the check that stands beside the argument.
@@ -39,7 +39,7 @@ class Settings:
         """Set an attribute, checked if it is a setting. A NumPy scalar becomes a plain number.
 
         Raises:
-            TypeError, ValueError: it is out of its range.
+            TypeError, ValueError: it is out of range.
         """
         if isinstance(value, np.generic):
             value = value.item()
