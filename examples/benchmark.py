@@ -18,7 +18,7 @@ machines, or between two runs of this script.
     python examples/benchmark.py --backend cupy       # on a GPU, against PyTorch there
 
 Finished runs are kept, as in all examples; to measure them anew, give another folder with --out.
-Install PyTorch, JAX and scikit-learn with the extra ``bench``: pip install '.[bench]'
+Install PyTorch, JAX, scikit-learn and Numba with the extras ``bench`` and ``fast``: pip install '.[bench,fast]'
 """
 
 import argparse
@@ -35,15 +35,15 @@ from lab.conduct import conduct
 from lab.contestants.task import CURVE_BATCH, OPTIMIZERS
 from lab.environment import environment
 from lab.figures.benchmark import draw
-from lab.race import race, time_imports
+from lab.race import race, time_fusing, time_imports
 from lab.results import Results, Settings
 from lab.runs import Run
 from lab.verdicts.benchmark import targets_table
 from minidl.checks import positive_int
 from minidl.machine import doctor
 
-PACKAGES = ("torch", "jax", "scikit-learn")
-CPU = ("floor", "minidl", "PyTorch", "PyTorch fused", "PyTorch compiled", "JAX", "scikit-learn")
+PACKAGES = ("numba", "torch", "jax", "scikit-learn")
+CPU = ("floor", "minidl", "minidl fast", "PyTorch", "PyTorch fused", "PyTorch compiled", "JAX", "scikit-learn")
 ON_GPU = ("floor", "minidl", "PyTorch", "PyTorch compiled", "PyTorch graph")
 GPU = tuple(name + tf32 for name in ON_GPU for tf32 in ("", " TF32"))
 FULL = {
@@ -82,7 +82,7 @@ def plan(settings: Settings) -> list[Run]:
         products = {"kind": "products"}
         works |= {f"products, batch {size}": products | {"batch_size": size, "contestants": rivals} for size in sizes}
 
-    plain = [name for name in names if name.split()[-1] not in ("fused", "compiled", "TF32", "graph")]
+    plain = [name for name in names if name.split()[-1] not in ("fast", "fused", "compiled", "TF32", "graph")]
     curve = {"contestants": plain, "starts": 1, "rounds": settings["curve_rounds"]}
     for size in settings["curve_batch_sizes"]:
         works[f"curve, batch {size}"] = {"batch_size": size} | curve
@@ -93,7 +93,7 @@ def plan(settings: Settings) -> list[Run]:
         works[f"curve, samples {samples}"] = epoch | curve
 
     for optimizer in OPTIMIZERS:
-        others = [name for name in names if name in ("minidl", "PyTorch", "PyTorch fused")]
+        others = [name for name in names if name in ("minidl", "minidl fast", "PyTorch", "PyTorch fused")]
         works[f"update, {optimizer}"] = {"kind": "update", "optimizer": optimizer, "contestants": others}
     others = [name for name in names if name in ("floor", "minidl", "PyTorch")]
     works["evaluate"] = {"kind": "evaluate", "contestants": others}
@@ -104,7 +104,10 @@ def plan(settings: Settings) -> list[Run]:
     if settings["backend"] == "numpy":  # a GPU goes on working while the clock is read
         parts = {"kind": "parts", "rounds": 1, "steps": 10 * settings["rounds"]} | alone
         works |= {f"parts, {name}": step | parts for name, step in steps}
-    return [*(Run(name, 0, race, work) for name, work in works.items()), Run("import", 0, time_imports, {})]
+    clocks = [Run("import", 0, time_imports, {})]
+    if "minidl fast" in names:
+        clocks.append(Run("fusing", 0, time_fusing, {}))
+    return [*(Run(name, 0, race, work) for name, work in works.items()), *clocks]
 
 
 verdicts = partial(targets_table, FULL | {"backend": "numpy"})

@@ -3,13 +3,13 @@
 Question: with the same data, network, learning rate and number of epochs, does the batch size alone change how well a
 network learns? The chapter says yes: larger batches end with lower accuracy, on test *and* on training images.
 
-What to look at in the figure: on the left, against epochs, the curves lie in the order of their batch sizes. On the
-right, the same curves against the number of updates all but coincide: at one learning rate, what a large batch lacks is
-mostly steps. An epoch has 938 of them at batch 64, and only 59 at batch 1024.
+What to look at in the figure: on the left, against epochs, the curves of 64, 256 and 1024 lie in the order of their
+batch sizes. On the right, against the number of updates, the same curves almost coincide: at one learning rate, a large
+batch mainly lacks steps. An epoch has 938 of them at batch 64, and only 59 at batch 1024.
 
 The chapter leaves some settings open. Here inputs are standardised with the mean and standard deviation of the training
-set; weights are drawn by He's rule, biases start at zero; there is no momentum; every seed draws new weights and a new
-order of samples.
+set; weights are drawn by He's rule, and biases start at zero; there is no momentum; every seed draws new weights and a
+new order of samples.
 
     python examples/chapter37.py                      # the chapter's experiment in full
     python examples/chapter37.py --quick              # a taste in less than a minute
@@ -17,7 +17,8 @@ order of samples.
     python examples/chapter37.py --batch-sizes 2      # half an hour; batch 1 takes longer still
     python examples/chapter37.py --batch-sizes full   # all 60,000 images in each update: five minutes on one core
 
-Source: Deep Learning Book (Data Science Academy), chapter 37; claims A1 to A8 among the claims of the sources.
+Source: Deep Learning Book (Data Science Academy), chapter 37, claims A1 to A8. It retells Kevin Shen, "Effect of batch
+size on training dynamics" (Mini Distill, 2018).
 """
 
 import argparse

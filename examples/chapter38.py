@@ -1,7 +1,7 @@
 """Chapter 38: the effect of the learning rate.
 
-Question: chapter 37 found that large batches learn less in the same number of epochs. Is what they lose lost, or does a
-higher learning rate, or a smaller batch later on, bring it back? The chapter says that it all comes back.
+Question: chapter 37 found that large batches learn less in the same number of epochs. Is this accuracy lost, or does a
+higher learning rate, or a smaller batch later on, bring it back? The chapter says that all of it comes back.
 
 What to look at in the figure, drawn in the chapter's colours: on top, batch 1024 at ten times the learning rate (blue)
 beside the two references of chapter 37. In the middle, runs that begin with batch 1024 and then change: only the
@@ -21,9 +21,10 @@ images, and plain SGD where the papers have momentum; Hoffer's has batch normali
     python examples/chapter38.py --jobs 2      # three seeds: about an hour on two cores
     python examples/chapter38.py --quick       # a taste in less than a minute
 
-Sources: Deep Learning Book (Data Science Academy), chapter 38, claims B1 to B7; Smith, Kindermans, Ying and Le 2018,
-"Don't decay the learning rate, increase the batch size", section 5.1; Hoffer, Hubara and Soudry 2017, "Train longer,
-generalize better", section 4 and table 1.
+Sources: Deep Learning Book (Data Science Academy), chapter 38, claims B1 to B7, which retells Kevin Shen, "Effect of
+batch size on training dynamics" (Mini Distill, 2018); Smith, Kindermans, Ying and Le 2018, "Don't decay the learning
+rate, increase the batch size", section 5.1; Hoffer, Hubara and Soudry 2017, "Train longer, generalize better", section
+4 and table 1.
 """
 
 from functools import partial

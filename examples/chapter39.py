@@ -1,29 +1,29 @@
 """Chapter 39: what the batch size does to the gradient.
 
 Question: a batch's gradient is the mean over its samples. Do these agree, or do they compete and cancel? And how do the
-gradients of large batches differ from those of small ones: in length, in spread, in how far they carry the weights?
+gradients of large and small batches differ: in length, in spread, in how far they carry the weights?
 
 First a law that needs no experiment, but must pass one: at the same weights, the *mean* gradient of a batch becomes
-shorter as the batch grows; `lab/sample_gradients.py` has the formula. When the chapter finds that gradients become
-longer with the batch size, it can only speak of *sums* over the batch, or of weights that differ. The figure shows both
-reductions.
+shorter as the batch grows; `lab/sample_gradients.py` has the formula. A claim that gradients become longer with the
+batch size can only mean *sums* over the batch, or different weights. The figure shows both sums and means.
 
 What to look at in the figure: on top, the law's line passes through the measurements; the histograms show the lengths
-of batch gradients early and late in training, each batch size at the weights it has itself led to. Below, sums and
+of batch gradients early and late in training, each batch size at the weights that it has reached. Below, sums and
 means; angles between the gradients of two samples of a batch; the distance from the initial weights, against epochs and
 against updates. At the bottom, the minima of small and of large batches after Keskar et al.: how sharp they are, and
 the loss along the line through both.
 
-The chapter's settings are those of chapter 37, for 10 epochs; all runs start from the same weights, and the seed draws
-the order of the samples. Keskar's network F1 is trained on the first 20,000 images, and its loss is taken over the
-first 5,000.
+The settings are those of chapter 37, for 10 epochs; all runs start from the same weights, and the seed only draws the
+order of the samples. Keskar's network F1 is trained on the first 20,000 images, and its loss is taken over the first
+5,000.
 
     python examples/chapter39.py --jobs 2      # five seeds: about 20 minutes on two cores
     python examples/chapter39.py --quick       # a taste in less than a minute
 
-Sources: Deep Learning Book (Data Science Academy), chapter 39, claims G1 to G4; Keskar et al. 2017, "On large-batch
-training for deep learning", section 2.2 and metric 2.1; Dinh et al. 2017, "Sharp minima can generalize for deep nets";
-Shallue et al. 2019, "Measuring the effects of data parallelism on neural network training".
+Sources: Kevin Shen, "Effect of batch size on training dynamics" (Mini Distill, 2018), and the end of chapter 38 of the
+Deep Learning Book (Data Science Academy), for the claims G1 to G4; chapter 39 itself was not at hand. Keskar et al.
+2017, "On large-batch training for deep learning", section 2.2 and metric 2.1; Dinh et al. 2017, "Sharp minima can
+generalize for deep nets"; Shallue et al. 2019, "Measuring the effects of data parallelism on neural network training".
 """
 
 from functools import partial

@@ -21,9 +21,9 @@ rate. The last two have the updates of lines 3 and 4, too, all of them augmented
     python examples/fine_tuning.py --quick                       # a taste in less than a minute
     python examples/fine_tuning.py --seeds 0 1 2 3 4 --jobs 2    # in full, shared by two processes
 
-Sources: the article on learning rates, claims C7 to C9 among the claims of the sources; Howard and Ruder 2018,
-"Universal language model fine-tuning for text classification", section 3.2; Yosinski et al. 2014, "How transferable are
-features in deep neural networks?", section 2.
+Sources: Zulkifli 2018, "Understanding learning rates and how it improves performance in deep learning", in Portuguese
+translation, claims C7 to C9; Howard and Ruder 2018, "Universal language model fine-tuning for text classification",
+section 3.2; Yosinski et al. 2014, "How transferable are features in deep neural networks?", section 2.
 """
 
 from functools import partial

@@ -21,10 +21,11 @@ of the bounds, reached after half of its updates.
     python examples/learning_rate.py --quick                       # a taste in less than a minute
     python examples/learning_rate.py --seeds 0 1 2 3 4 --jobs 2    # in full, two runs at a time
 
-Sources: the article on the learning rate, claims C1 to C6; Smith 2017, "Cyclical learning rates for training neural
-networks", sections 3.1 (triangles), 3.3 (range test) and 4.1 (fewer iterations); Loshchilov and Hutter 2017, "SGDR:
-stochastic gradient descent with warm restarts", section 3; Dauphin et al. 2014, "Identifying and attacking the saddle
-point problem in high-dimensional non-convex optimization".
+Sources: Zulkifli 2018, "Understanding learning rates and how it improves performance in deep learning", in Portuguese
+translation, claims C1 to C6; Smith 2017, "Cyclical learning rates for training neural networks", sections 3.1
+(triangles), 3.3 (range test) and 4.1 (fewer iterations); Loshchilov and Hutter 2017, "SGDR: stochastic gradient descent
+with warm restarts", section 3; Dauphin et al. 2014, "Identifying and attacking the saddle point problem in
+high-dimensional non-convex optimization".
 """
 
 from functools import partial

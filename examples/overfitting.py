@@ -9,22 +9,22 @@ model early stopping would have kept (circles), and what loss and accuracy do af
 spoil the first epochs; and, below, what each remedy does to gap, accuracy and loss.
 
 The question's network, Inception-ResNet-v2, and its unnamed images are out of reach here: this is 784-256-256-10 on the
-first 5,000 training images of MNIST, tested on all 10,000 test images. Optimizer and learning rate
-are not given: here all runs have plain SGD at chapter 37's learning rate, so that the batch size is the only change, as
-in the question. A block is dense, batch normalisation, ReLU, dropout, in this order. Early stopping watches the loss of
-the 1,000 images after the first 5,000, so that the training set stays whole; with only 5,000, they would come from
-these. Training continues after the stop, to show what would have followed. Networks that differ only in their decay are
-the same network: training does not use the moving averages, only evaluation does.
+first 5,000 training images of MNIST, tested on all 10,000 test images. Optimiser and learning rate are not given: here
+all runs have plain SGD at chapter 37's learning rate, so that the batch size is the only change, as in the question. A
+block is dense, batch normalisation, ReLU, dropout, in this order. Early stopping watches the loss of the 1,000 images
+after the first 5,000, so that the training set stays whole; with only 5,000, they would come from these. Training
+continues after the stop, to show what would have followed. Networks that differ only in their decay are the same
+network: training does not use the moving averages, only evaluation does.
 
     python examples/overfitting.py                      # in full: five seeds
     python examples/overfitting.py --quick              # a taste in less than a minute
     python examples/overfitting.py --seeds 0 1 2 3 4 --jobs 2
 
-Sources: the question "why does increasing the batch size cause overfitting?", claims D1 to D5 among the claims of the
-sources; Goodfellow, Bengio and Courville 2016, "Deep Learning", section 8.1.3 (what the answer quotes) and 7.8 (early
-stopping); Goyal et al. 2017, "Accurate, large minibatch SGD", section 2.1 (linear scaling); Ioffe and Szegedy 2015,
-"Batch normalization", section 3.4 (dropout may be left out); Li, Chen, Hu and Yang 2018, "Understanding the disharmony
-between dropout and batch normalization by variance shift", which disagrees with using both.
+Sources: the question "why does increasing the batch size cause overfitting?", claims D1 to D5; Goodfellow, Bengio and
+Courville 2016, "Deep Learning", section 8.1.3 (what the answer quotes) and 7.8 (early stopping); Goyal et al. 2017,
+"Accurate, large minibatch SGD", section 2.1 (linear scaling); Ioffe and Szegedy 2015, "Batch normalization", section
+3.4 (dropout may be left out); Li, Chen, Hu and Yang 2018, "Understanding the disharmony between dropout and batch
+normalization by variance shift", which disagrees with using both.
 """
 
 from functools import partial

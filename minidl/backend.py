@@ -9,6 +9,7 @@ the two modules it belongs to, and then calls that module, runs on both:
 There is no global switch. The code follows the data, so a model on the CPU and one on the GPU can live side by side.
 """
 
+import math
 import sys
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -20,9 +21,9 @@ Array: TypeAlias = NDArray[Any]
 """An array of NumPy, or one of CuPy, which behaves the same."""
 
 Generator: TypeAlias = "np.random.Generator"
-"""The source of all randomness, handed down from the caller. It draws in main memory, alike for both backends.
+"""The source of all randomness, passed in by the caller. It draws in main memory, the same for both backends.
 
-In quotes, since NumPy imports its random numbers when they are first asked for: a sixth of the time that it takes.
+In quotes, because NumPy imports its random numbers on first use, which takes a sixth of its own import time.
 """
 
 Seed: TypeAlias = "int | Generator | None"
@@ -38,8 +39,13 @@ def array_module(x: Array) -> ModuleType:
 
 
 def on_host(x: Array) -> bool:
-    """Tell whether ``x`` is in main memory, where looking at its values costs no wait."""
+    """Return whether ``x`` is in main memory, where looking at its values costs no wait."""
     return array_module(x) is np
+
+
+def sqrt(x: Any) -> Any:
+    """Return √x, of a number or of every entry of an array."""
+    return math.sqrt(x) if isinstance(x, float | int) else array_module(x).sqrt(x)
 
 
 def get_backend(name: str = "auto") -> ModuleType:
@@ -56,25 +62,16 @@ def get_backend(name: str = "auto") -> ModuleType:
     if name == "numpy":
         return np
     try:
-        return _cupy()
-    except ValueError:
-        if name == "cupy":
-            raise
-        return np
-
-
-def _cupy() -> ModuleType:
-    try:
         import cupy
-    except ImportError as error:
-        raise ValueError(
-            "backend: 'cupy' was asked for, but CuPy is not installed; "
-            "install minidl[cuda12] or minidl[cuda13], whichever CUDA version your driver supports"
-        ) from error
-    try:
+
         cupy.zeros(1)  # importing CuPy succeeds without a GPU; allocating does not
     except Exception as error:
-        raise ValueError(f"backend: 'cupy' was asked for, but CuPy cannot use a GPU here: {error}") from error
+        if name == "auto":
+            return np
+        reason = f"CuPy cannot use a GPU here: {error}"
+        if isinstance(error, ImportError):
+            reason = "CuPy is not installed; install minidl[cuda12] or minidl[cuda13], as your driver supports"
+        raise ValueError(f"backend: 'cupy' was asked for, but {reason}") from error
     module: ModuleType = cupy
     return module
 

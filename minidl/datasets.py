@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from minidl.backend import Array, Generator, Seed, array_module
 from minidl.checks import flag, generator, positive, positive_int
 from minidl.checks.data import Pair, pair
-from minidl.inspection.curves import html_table
+from minidl.inspection.curves import table_of_data
 from minidl.loop import Schedule
 from minidl.preparation.splitting import chosen_rows, split_rows
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class Dataset:
-    """Samples with their labels. ``x, labels = data`` takes them apart; lengths, slices and rows are those of samples.
+    """Samples with their labels. ``x, labels = data`` takes them apart; ``len``, slices and rows refer to samples.
 
     Args:
         x: the samples, one per row, (n, features): an array, or a list or data frame to make one from.
         labels: the class of each sample, integers from 0, (n,); or numbers to predict, see `minidl.MSELoss`.
-        standardizer: what has been done to ``x``; `minidl.standardize` keeps it here.
+        standardizer: how ``x`` was shifted and scaled; `minidl.standardize` keeps it here.
     """
 
     def __init__(self, x: ArrayLike, labels: ArrayLike, standardizer: Standardizer | None = None):
@@ -47,7 +47,7 @@ class Dataset:
         return len(self.x)
 
     def __getitem__(self, rows: Any) -> Self:
-        """Return some of the samples: those of a slice, of a list of their numbers, or those marked True."""
+        """Return some of the samples, chosen by a slice, by a list of their numbers, or by a mask of True and False."""
         rows = chosen_rows(rows, self.x)
         return type(self)(self.x[rows], self.labels[rows], self.standardizer)
 
@@ -55,7 +55,7 @@ class Dataset:
         """Return two parts, drawn at random: for training and for validation, say, ``data.split(0.9, seed=0)``.
 
         Args:
-            first: the fraction of samples that the first part gets, or how many.
+            first: the fraction of the samples for the first part, or their number.
             seed: for the draw; the same seed gives the same parts.
             stratify: give each part its proportion of each class, instead of leaving that to chance.
         """
@@ -66,10 +66,7 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({len(self):,} samples {self.x.shape} {self.x.dtype}, labels {self.labels.dtype})"
 
-    def _repr_html_(self) -> str:
-        """Return a table for a notebook: shapes and dtypes."""
-        parts = {"x": self.x, "labels": self.labels}
-        return html_table([{"": name, "shape": str(a.shape), "dtype": str(a.dtype)} for name, a in parts.items()])
+    _repr_html_ = table_of_data
 
 
 Data: TypeAlias = Dataset | tuple[ArrayLike, ArrayLike]
@@ -101,8 +98,8 @@ def minibatches(
 ) -> Iterator[tuple[Array, Array]]:
     """Yield all of ``data`` once, in random order, as batches (B, features) and (B,).
 
-    The samples are shuffled, not the batches, so that every epoch has other batches. The last one is short where the
-    samples do not come out even: all are used.
+    The samples are shuffled, not the batches, so that every epoch has other batches. All samples are used, so the last
+    batch may be shorter.
 
     Args:
         data: samples and labels.

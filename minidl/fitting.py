@@ -1,6 +1,6 @@
 """`fit`: train a model, and measure it after each epoch.
 
-It checks its arguments, attaches to the loop what they ask for, and runs it (`minidl.loop.run`). `evaluate` and
+It checks its arguments, attaches whatever they ask for to the loop, and runs it (`minidl.loop.run`). `evaluate` and
 `predict` use the trained model.
 """
 
@@ -16,6 +16,7 @@ from minidl.callbacks.checkpoints import Checkpoint, checkpoint_path, plan_of
 from minidl.callbacks.debugging import Debugging
 from minidl.callbacks.divergence import FiniteLoss, require_finite
 from minidl.callbacks.early_stopping import EarlyStopping
+from minidl.callbacks.fusing import Fusing
 from minidl.callbacks.interruption import KeepHistory
 from minidl.callbacks.progress import ProgressBar
 from minidl.checks import flag, function_or_none, generator, instance, positive, positive_int
@@ -30,7 +31,7 @@ from minidl.optimizers import Optimizer
 from minidl.regularization.augmentation import Augmentation, augmented
 
 EVALUATION_BATCH = 1000
-"""Samples that `evaluate` takes at a time. It bounds memory, and has no influence on the result beyond rounding."""
+"""Samples that `evaluate` takes at a time. It limits memory, and changes the result only by rounding."""
 
 
 def fit(
@@ -58,48 +59,44 @@ def fit(
     """Train ``model`` on ``train``, and measure it on ``train`` and ``test`` after each epoch.
 
     Args:
-        model: is changed in place, except for frozen layers. Its output must be what ``loss`` expects.
+        model: is changed in place, except for frozen layers. Its output must suit ``loss``.
         optimizer: takes one step for each batch.
         train: samples (n, in_features) of about unit scale, and labels (n,), integers from 0; a `Dataset`, say.
         test: the same for the test set; None to measure nothing there.
-        epochs: passes over the training set, at most.
+        epochs: the number of passes over the training set, at most.
         batch_size: samples in a batch, from 1 to n, or a schedule of such numbers, which are rounded. The last batch of
-            an epoch is shorter where the samples do not come out even.
-        loss: `NLLLoss` by default, for log-probabilities (B, classes); `minidl.MSELoss` for numbers in place of
-            labels; or one of your own, see `minidl.losses.Loss`.
+            an epoch is shorter if n is not a multiple of it.
+        loss: `NLLLoss` by default, for log-probabilities (B, classes); `minidl.MSELoss` for numbers instead of
+            classes; or one of your own, see `minidl.losses.Loss`.
         lr: the learning rate, or a schedule of it, to set in the optimiser before every update; None leaves it alone.
-        seed: for the order of the samples, drawn anew every epoch, and for ``augment``. The same seed, model and data
-            give the same numbers again, bit for bit, on the same machine and libraries.
+        seed: for the order of the samples, drawn again for each epoch, and for ``augment``. The same seed, model and
+            data give the same numbers again, bit for bit, on the same machine and libraries.
         augment: changes the samples of each training batch; see `minidl.regularization.augmentation`.
-        early_stopping: stops when it is time, and however the run ends leaves ``model`` as it was after the best epoch.
-            The optimiser is not put back: start a further run with a new one.
+        early_stopping: stops when the model no longer improves, and leaves ``model`` as it was after the best epoch,
+            however the run ends. The optimiser is not reset: start a further run with a new one.
         after_epoch: is called with the model and the history so far after each epoch; to stop, it returns ``"stop"``.
-            It may freeze and unfreeze layers.
-        callbacks: what else attaches to the run, instances of `Callback`, called after ``after_epoch`` in this order. A
-            checkpoint does not save their state.
-        checkpoint: a file for all that a run needs to resume after a crash; see `minidl.callbacks.checkpoints`. With
-            it, SIGINT (Ctrl-C) and SIGTERM end the program after the update in progress, with everything saved. The
-            previous checkpoint is replaced only when the new one is complete and verified.
+        callbacks: further instances of `Callback`, called after ``after_epoch`` in this order. A checkpoint does not
+            save their state.
+        checkpoint: a file with everything that a run needs to resume after a crash or a signal; see
+            `minidl.callbacks.checkpoints`.
         checkpoint_every: updates between two checkpoints; None for one after each epoch.
-        resume: go on from the checkpoint, if there is one, as if training had never stopped. All other arguments must
-            be the same as before, except for ``epochs``, which may have grown. A run that early stopping or
-            ``after_epoch`` has ended stays ended.
-        debug: look for NaN and infinity in every layer's output and gradients and in the parameters, and name the
-            first place where one appears; slower. It takes the place of the model's own ``watch`` meanwhile.
+        resume: continue from the checkpoint, if there is one, as if training had never stopped. All other arguments
+            must be the same as before, except for ``epochs``, which may be larger.
+        debug: name the first output, gradient or parameter with NaN or infinity in it; slower.
         progress: show a progress bar: always, never, or, by default, in a terminal and in a notebook.
-        description: stands before the bar.
+        description: is shown before the bar.
 
     Returns:
         The history, with an entry for each epoch.
 
     Raises:
         TypeError, ValueError: an argument is not as described, or a schedule gives a number out of range at any time of
-            the run; or the checkpoint is damaged, or of another run. Nothing has been changed.
+            the run; or the checkpoint is damaged, or belongs to another run. Nothing has been changed.
         FileExistsError: there is a checkpoint, and ``resume`` is False.
-        OSError: the checkpoint cannot be written. A disk that is full later on only causes a warning.
-        DivergedError: the loss became infinite or NaN. The error names where, and what to try.
-        SystemExit: a signal has ended a run with checkpoints; in a notebook, Ctrl-C raises KeyboardInterrupt instead.
-        KeyboardInterrupt: as always; its attribute ``history`` has the epochs finished before.
+        OSError: the checkpoint cannot be written. A disk that fills up later only causes a warning.
+        DivergedError: the loss became infinite or NaN. The error says where, and what to try.
+        SystemExit: a signal has ended a run with checkpoints.
+        KeyboardInterrupt: its attribute ``history`` has the epochs that were finished.
     """
     loss = NLLLoss() if loss is None else loss
     sets = check_sets(model, loss, train=train, test=test)
@@ -152,12 +149,13 @@ def fit(
     attached = (
         KeepHistory(),
         FiniteLoss(),
+        Fusing(updates),
         ProgressBar(updates, epochs, progress, description),
         Debugging() if debug else None,
         early_stopping,
         None if after_epoch is None else AfterEpoch(after_epoch),
         *callbacks,
-        saver,  # last, since what the others have done belongs into a checkpoint
+        saver,  # last, since a checkpoint saves what the others have done
     )
     run(state, epochs, batches, measure, [callback for callback in attached if callback is not None])
     return state.history
@@ -196,7 +194,7 @@ def measured(model: Sequential, data: Pair, loss: Loss) -> tuple[float, float | 
 def predict(model: Sequential, x: ArrayLike) -> Array:
     """Return the output of ``model`` for all of ``x``, (n, in_features) -> (n, out_features), as in evaluation.
 
-    With a part of a network it computes in advance what a frozen part passes on, once instead of in every epoch:
+    With a part of a network that is frozen, it computes the output of that part once instead of in every epoch:
 
         features = minidl.Dataset(predict(model[:4], train.x), train.labels)
         fit(model[4:], optimizer, features, …)

@@ -23,7 +23,7 @@ Initializer: TypeAlias = Callable[[Generator, tuple[int, int]], Array]
 def he_normal(rng: Generator, shape: tuple[int, int]) -> Array:
     """Draw from a normal distribution with Var(W) = 2 / fan_in.
 
-    Of a symmetric y, ReLU passes on half of the mean square, E[max(y, 0)²] = ½ Var(y), and the 2 makes up for it.
+    If y is symmetric, ReLU passes on half of its mean square, E[max(y, 0)²] = ½ Var(y), and the 2 makes up for that.
 
     Source: He et al. 2015, "Delving deep into rectifiers", equation 10. PyTorch: ``kaiming_normal_``.
     """

@@ -1,6 +1,6 @@
 """The layers of a network: each computes y from x, and carries the gradient of the loss from y back to x.
 
-A network is a chain of functions, so the derivative of its loss is a chain of products, and a layer needs to know only
+A network is a chain of functions, so the derivative of its loss is a chain of products, and a layer only needs to know
 its own link. Given ``dy = ∂L/∂y``, the gradient of the loss with respect to its output, it computes
 
     dx = ∂L/∂x      which the layer before it receives as its dy
@@ -12,8 +12,8 @@ Throughout, ``dz`` means ∂L/∂z and has the shape of z. Activations have one 
 Four rules apply to every layer, and the tests check them:
 
 - ``forward(x, training=True)`` remembers what ``backward`` will need; ``forward(x)`` alone remembers nothing.
-- ``backward`` uses up this memory: a second call, or one without a forward pass, is an error.
-- Gradients are overwritten, not added up: there is nothing to set to zero between two steps.
+- ``backward`` uses up this memory: a second call, or a call without a forward pass, is an error.
+- Gradients are overwritten, not added up, so they need not be set to zero between two steps.
 - A layer never changes an array that it is given.
 """
 
@@ -31,7 +31,7 @@ class Layer(Views):
     To write a layer of your own, define `forward` and `backward`. If it has parameters, define two more methods:
     ``param_shapes`` returns the name and shape of each, and ``init_params(rng)`` fills them. For a parameter ``W``, the
     model provides ``self.W`` and ``self.dW``; read the first and write the second in place (`minidl.parameters.views`
-    tells how). If the layer takes or returns a fixed number of features, set ``in_features`` and ``out_features``.
+    explains how). If the layer takes or returns a fixed number of features, set ``in_features`` and ``out_features``.
     """
 
     _memory: tuple[tuple[int, ...], Any, Any] | None = None

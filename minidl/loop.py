@@ -3,9 +3,9 @@
 `descend` is the loop. `run` repeats it for every epoch, and measures the model after each. An *update* (many texts say
 iteration) is one step of the optimiser; an *epoch* is one pass over the training set.
 
-Everything else that a run may need attaches to these two functions from outside, in one of two ways. What happens
-before an update wraps the batches: a schedule that sets the learning rate, an augmentation that changes the samples.
-What happens after an update is a `Callback`: a progress bar, early stopping, checkpoints, or a class of your own.
+Everything else attaches to these two functions from outside, in one of two ways. Whatever happens before an update
+wraps the batches: a schedule that sets the learning rate, an augmentation that changes the samples. Whatever happens
+after an update is a `Callback`: a progress bar, early stopping, checkpoints, or a class of your own.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def run(
     measure: Callable[[], dict[str, Any]],
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Go on from ``state`` to the end of the last epoch, or to the end of the one in which a callback stops the run.
+    """Continue from ``state`` to the end of the last epoch, or of the epoch in which a callback stops the run.
 
     Args:
-        state: what changes during the run; it may come from the middle of an epoch.
+        state: everything that changes during the run; it may come from the middle of an epoch.
         epochs: the number of the last epoch.
-        batches: returns the batches still to come in the epoch in progress.
-        measure: returns a row of `History`, by column, about the model after an epoch.
+        batches: returns the remaining batches of the current epoch.
+        measure: returns a row of `History`, by column, measured after an epoch.
         callbacks: are called in this order after every update and after every epoch.
     """
     with ExitStack() as contexts:
@@ -75,7 +75,7 @@ def run(
 class Callback:
     """Something that attaches to a run from outside. Override what you need; `minidl.fit` takes ``callbacks=(…)``.
 
-    This one divides the rate by ten when the test loss has not improved for three, six and nine epochs:
+    This one divides the learning rate by ten when the test loss has not improved for three, six and nine epochs:
 
         class ReduceOnPlateau(minidl.Callback):
             def after_epoch(self, state):
@@ -84,12 +84,12 @@ class Callback:
                 if epochs_since_best in (3, 6, 9):
                     state.optimizer.lr /= 10
 
-    A callback may read all of ``state``. It may set ``state.optimizer.lr``, freeze layers of ``state.model``, and stop
-    the run after the epoch in progress with ``state.stopped = True``.
+    A callback may read all of ``state``. It may set ``state.optimizer.lr``, freeze layers of ``state.model``, so that
+    they do not learn, and stop the run after the current epoch with ``state.stopped = True``.
     """
 
     def around(self, _state: Training) -> AbstractContextManager[object]:
-        """Return a context for the whole run: what to set up before it, and to clean up however it ends."""
+        """Return a context for the whole run, which sets things up before it and cleans up however it ends."""
         return nullcontext()
 
     def after_update(self, state: Training, loss: Array) -> None:
@@ -103,9 +103,9 @@ class Callback:
 class History(Curves):
     """The curves of a run: a list for each column, with an entry for each epoch.
 
-    Losses are means over all samples, accuracies are fractions from 0 to 1. Both are taken after the epoch's last
-    update, so that training and test figures describe the same parameters. What a run does not measure is an empty
-    list: the test columns without a test set, accuracies where there are no classes.
+    Losses are means over all samples, accuracies are fractions from 0 to 1. Both are measured after the epoch's last
+    update, so that training and test figures describe the same parameters. A column that a run does not measure is an
+    empty list: the test columns without a test set, accuracies where there are no classes.
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -119,7 +119,7 @@ class History(Curves):
     generalization_gap: list[float] = field(default_factory=list)
     """Training accuracy minus test accuracy."""
     lr: list[float] = field(default_factory=list)
-    """The learning rate of the epoch's first update; without a schedule, that at its end."""
+    """The learning rate of the epoch's first update; without a schedule, that at the epoch's end."""
     batch_size: list[int] = field(default_factory=list)
     """The number of samples in the epoch's first update."""
     seconds: list[float] = field(default_factory=list)
@@ -146,7 +146,7 @@ class Training:
     model: Sequential
     optimizer: Optimizer
     rng: Generator
-    """Draws the order of the samples, and what augmentation needs."""
+    """Draws the order of the samples, and the random numbers of augmentation."""
     early_stopping: Callback | None = None
     """The `minidl.EarlyStopping`; each checkpoint saves its best model."""
     history: History = field(default_factory=History)
@@ -177,11 +177,11 @@ class Training:
         return np.random.Generator(again).permutation(n)
 
     def count(self, samples: int) -> None:
-        """Take note of an update with so many samples."""
+        """Count an update with so many samples."""
         self.seen, self.updates = self.seen + samples, self.updates + 1
         self.seconds = perf_counter() - self.started
 
     def end_epoch(self, row: dict[str, Any]) -> None:
-        """Add the epoch to the history, with what was measured after it, and begin the next."""
+        """Add the epoch to the history, with the measurements after it, and begin the next."""
         self.history.append(epoch=self.epoch, updates=self.updates, seconds=self.seconds, **row)
         self.epoch, self.seen, self.seconds = self.epoch + 1, 0, 0.0

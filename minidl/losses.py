@@ -1,8 +1,8 @@
 """The loss: one number for a whole batch, which training makes small.
 
-The loss is the mean over the samples of the batch, not their sum, so that batches of all sizes can be compared and a
-learning rate means the same for each. So the gradient gets its 1/B here, in the backward pass of the loss; the layers
-only add up over the samples. (Batch normalisation divides by B for a reason of its own, a mean over x.)
+The loss is the mean over the samples of the batch, not their sum. So batches of all sizes can be compared, and a
+learning rate means the same for each. The gradient gets its 1/B here, in the backward pass of the loss; the layers only
+add up over the samples. (Batch normalisation divides by B for another reason: it takes a mean over x.)
 """
 
 from typing import Protocol
@@ -14,7 +14,7 @@ from minidl.checks import check_labels
 class Loss(Protocol):
     """What the training loop needs of a loss: `NLLLoss` is one, and a class of your own with these methods another.
 
-    One that compares numbers, as `minidl.MSELoss` does, in place of classes, says so by ``regression = True``.
+    A loss for numbers instead of classes, such as `minidl.MSELoss`, sets ``regression = True``.
     """
 
     def forward(self, log_p: Array, labels: Array, /) -> Array:

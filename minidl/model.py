@@ -1,16 +1,15 @@
 """A network: layers in a row, and all their parameters in one vector.
 
-Forward, the data passes through the layers from first to last; backward, the gradient passes from last to first. That
-is the whole of backpropagation: the chain rule, worked out from the loss inwards, so that each product is a matrix
-times what has been computed already.
+Forward, the data passes through the layers from first to last; backward, the gradient passes from last to first. This
+is all of backpropagation: the chain rule, worked out from the loss inwards.
 
 The parameters of all layers lie end to end in one flat vector, ``params``, and their gradients in another, ``grads``.
-Each layer's W, b, dW and db are windows on these (NumPy calls them views). An optimiser therefore needs no list of
-arrays: to it a network is a point in a space of many dimensions, and training is one formula on one array.
+Each layer's W, b, dW and db are windows on these (NumPy calls them views). So an optimiser needs no list of arrays. It
+sees a network as a point in a space of many dimensions, and training is one formula on one array.
 """
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -26,7 +25,8 @@ from minidl.parameters.parts import count_params
 class Sequential(Freezing):
     """A chain of layers, together with their parameters and gradients.
 
-    From `Freezing` come ``groups``, ``first_learning`` and ``frozen_prefix``: which parameters are trained.
+    A layer can be *frozen*, so that it does not learn. From `Freezing` come ``groups``, ``first_learning`` and
+    ``frozen_prefix``, which say what learns.
 
     Args:
         layers: from the input to the output; the number of features must agree from one to the next.
@@ -39,24 +39,18 @@ class Sequential(Freezing):
         layers: the layers, a tuple.
         params: the parameters of all layers, (n,).
         grads: their gradients, (n,), valid after `backward` for the layers that learn.
-        watch: None, or a function that is shown everything in training as it is computed: it is called with a layer, a
-            name, and the array: ``"y"`` after its forward pass; ``"dW"`` and the like, and ``"dx"``, after the other.
+        watch: None, or a function that sees each array in training as it is computed. It is called with a layer, a
+            name and the array: ``"y"`` after the forward pass, ``"dW"`` and the like and ``"dx"`` after the backward.
 
     Raises:
-        ValueError: no layer, one layer in two places or in two models, neighbours whose numbers of features differ, an
-            unknown dtype or backend.
-        TypeError: something that is no `Layer`.
+        ValueError: there is no layer, a layer is in two places or in two models, the numbers of features of two
+            neighbours differ, or the dtype or backend is unknown.
+        TypeError: an argument is not a `Layer`.
     """
 
     watch: Callable[[Layer, str, Array], None] | None = None
 
-    def __init__(
-        self,
-        *layers: Layer,
-        seed: Seed = None,
-        dtype: str = "float32",
-        backend: str = "numpy",
-    ):
+    def __init__(self, *layers: Layer, seed: Seed = None, dtype: str = "float32", backend: str = "numpy"):
         self.in_features, self.out_features = check_chain(layers)
         dtype = float_type("dtype", dtype)
         get_backend(backend)
@@ -94,8 +88,8 @@ class Sequential(Freezing):
     def backward(self, dy: Array) -> None:
         """Compute ``grads``, the gradient of the loss with respect to ``params``.
 
-        The lowest layer that learns is asked for the gradients of its parameters only. Nobody needs its dx, and for the
-        network of chapter 37 that saves one multiplication in seven. Layers below it have no work at all.
+        The lowest layer that learns only computes the gradients of its parameters. Nobody needs its dx, and for the
+        network of chapter 37 this saves one multiplication in seven. Layers below it have nothing to do.
 
         Args:
             dy: the gradient of the loss with respect to the output of `forward`, (B, out_features).
@@ -138,21 +132,6 @@ class Sequential(Freezing):
         self._adopt(params, grads)
         for layer, start, stop in self.stretches():
             layer.bind(params[start:stop], grads[start:stop])
-
-    def _show(self, layer: Layer, dx: Array | None = None) -> None:
-        """Show the gradients of a layer to `watch`."""
-        if self.watch is not None:
-            for name in layer.param_shapes():
-                self.watch(layer, "d" + name, getattr(layer, "d" + name))
-            if dx is not None:
-                self.watch(layer, "dx", dx)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a copy whole: its layers come without views, and get them here."""
-        self.__dict__.update(state)
-        self._bind(self.params, self.grads)
-        for layer in self.layers:
-            layer.owned = True
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"

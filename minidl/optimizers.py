@@ -11,17 +11,24 @@ model also rolls down a drawn valley:
 
     optimizer.step(position, gradient(position))
 
-To write an optimiser of your own, make a dataclass like those below: its arguments, the names of its state vectors, and
-the method `Optimizer.update`, the formula. It is called once for each block of the vector, so it must work element by
-element; it may only read g.
+Each formula below is a plain function of numbers: what w and the state become. A line such as ``w -= lr * g`` makes a
+new number from a number, and works in place on an array, so the same lines move a whole vector at once.
+
+To write an optimiser of your own, make a dataclass like those below, with its arguments, the names of its state
+vectors, and `Optimizer.update`. This one steps by η / √t against the sign of the gradient:
+
+    class Sign(SGD):
+        def update(self, w, g, lr):
+            w -= lr / sqrt(self.t) * array_module(g).sign(g)
+
+`update` is called once for each block of the vector, so it must work element by element. It may only read g.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import Any, ClassVar
 
-from minidl.backend import Array, array_module
+from minidl.backend import Array, sqrt
 from minidl.checks import below_one, flag, not_negative, one_of, positive
 from minidl.parameters.blocks import Group, blocks
 from minidl.parameters.optimizer_state import OptimizerState
@@ -35,13 +42,13 @@ def argument(default: Any, check: Callable[[str, Any], Any], **options: Any) -> 
 
 @dataclass(eq=False, repr=False)
 class Optimizer(OptimizerState):
-    """What all optimisers share: a learning rate, a count of steps, and vectors to remember between steps.
+    """What all optimisers share: a learning rate, a count of steps, and the vectors that they remember between steps.
 
     Args:
         lr: η, the learning rate, above 0. It may be changed between steps, also to 0.
         weight_decay: λ, at least 0, how strongly weights are pulled towards zero; see
             `minidl.regularization.weight_decay` for this and the next two.
-        decoupled: shrink the weights beside the formula, in place of changing the gradient.
+        decoupled: shrink the weights directly, instead of changing the gradient.
         decay_biases: decay biases too, and the scale and shift of batch normalisation.
 
     Attributes:
@@ -49,11 +56,11 @@ class Optimizer(OptimizerState):
         state: the vectors that the formula carries from step to step, by name; made of zeros at the first step.
 
     Raises:
-        TypeError, ValueError: an argument is no number, or out of its range.
+        TypeError, ValueError: an argument is not a number, or is out of range.
     """
 
     update: ClassVar[Callable[..., None]]
-    """The formula: ``update(w, g, lr, *state)`` changes w and the state vectors in place, given gradient and rate."""
+    """``update(w, g, lr, *state)`` changes w and the state vectors in place; gradient and learning rate are given."""
     state_names: ClassVar[tuple[str, ...]] = ()
     """What the formula calls its state vectors, in the order in which `update` receives them: by position."""
 
@@ -70,7 +77,7 @@ class Optimizer(OptimizerState):
         Args:
             params: the parameters, (n,).
             grads: the gradient of the loss with respect to them, same shape, dtype and backend; it is only read.
-            groups: which stretches to change, each with its own learning rate, as in ``model.groups``; None for all.
+            groups: the stretches to change, each with its own learning rate, as in ``model.groups``; None for all.
 
         Raises:
             ValueError: shapes or dtypes differ from each other or from those of earlier steps, or are not vectors; the
@@ -103,9 +110,15 @@ class SGD(Optimizer):
 
     lr: float = argument(0.01, positive)
 
-    def update(self, w: Array, g: Array, lr: float) -> None:
-        """Compute w ← w − η g."""
+    @staticmethod
+    def formula(w: Array, g: Array, lr: float) -> tuple[Array]:
+        """``SGD.formula(1.0, 2.0, lr=0.1) == (0.8,)``."""
         w -= lr * g
+        return (w,)
+
+    def update(self, w: Array, g: Array, lr: float) -> None:
+        """Carry out the formula."""
+        self.apply(self.formula, (w, g), (lr,))
 
 
 @dataclass(eq=False, repr=False)
@@ -116,17 +129,17 @@ class Momentum(Optimizer):
         pytorch:     v ← γ v + g          w ← w − η v
 
     While η stays the same, both make the same steps. When η changes, the classical velocity keeps the learning rates
-    under which it was gathered, and the other is rescaled at once. With g = 1, γ = 0.9 and η = 0.1, then 0.01, from
-    w = 0: after two steps w is −0.200 by the first form and −0.119 by the second.
+    under which it was gathered, and the other is rescaled at once.
 
     Args:
         lr: η, the learning rate.
         gamma: γ, the part of the velocity that is kept, from 0 up to but not including 1.
-        form: ``"classical"``, the form of the source text, of the paper, of Keras and of Caffe; or ``"pytorch"``.
+        form: ``"classical"``, as in Sutskever et al., Keras, Caffe and the source text; or ``"pytorch"``.
         weight_decay, decoupled, decay_biases: see `Optimizer`.
 
-    Source: Polyak 1964, "Some methods of speeding up the convergence of iteration methods"; Sutskever et al. 2013, "On
-    the importance of initialization and momentum in deep learning", equations 1 and 2, where v has the other sign.
+    Source: Polyak 1964, "Some methods of speeding up the convergence of iteration methods", where γ times the last step
+    takes the place of v; Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning",
+    equations 1 and 2, where v has the other sign.
     """
 
     state_names = ("v",)
@@ -135,15 +148,25 @@ class Momentum(Optimizer):
     gamma: float = argument(0.9, below_one)
     form: str = argument("classical", one_of("classical", "pytorch"))
 
+    @staticmethod
+    def formula(w: Array, g: Array, v: Array, gamma: float, lr: float) -> tuple[Array, Array]:
+        """``Momentum.formula(1.0, 2.0, v=1.0, gamma=0.5, lr=0.25) == (0.0, 1.0)``."""
+        v *= gamma
+        v += lr * g
+        w -= v
+        return w, v
+
+    @staticmethod
+    def pytorch(w: Array, g: Array, v: Array, gamma: float, lr: float) -> tuple[Array, Array]:
+        """``Momentum.pytorch(1.0, 2.0, v=1.0, gamma=0.5, lr=0.25) == (0.375, 2.5)``."""
+        v *= gamma
+        v += g
+        w -= lr * v
+        return w, v
+
     def update(self, w: Array, g: Array, lr: float, v: Array) -> None:
-        """Compute v, then w, by the chosen form."""
-        v *= self.gamma
-        if self.form == "classical":
-            v += lr * g
-            w -= v
-        else:
-            v += g
-            w -= lr * v
+        """Carry out the formula of the chosen form."""
+        self.apply(self.formula if self.form == "classical" else self.pytorch, (w, g, v), (self.gamma, lr))
 
 
 @dataclass(eq=False, repr=False)
@@ -171,11 +194,17 @@ class Nesterov(Optimizer):
     lr: float = argument(0.01, positive)
     gamma: float = argument(0.9, below_one)
 
-    def update(self, w: Array, g: Array, lr: float, v: Array) -> None:
-        """Compute v ← γ v + η g and w ← w − (γ v + η g)."""
-        v *= self.gamma
+    @staticmethod
+    def formula(w: Array, g: Array, v: Array, gamma: float, lr: float) -> tuple[Array, Array]:
+        """``Nesterov.formula(1.0, 2.0, v=2.0, gamma=0.5, lr=0.25) == (-0.25, 1.5)``."""
+        v *= gamma
         v += lr * g
-        w -= self.gamma * v + lr * g
+        w -= gamma * v + lr * g
+        return w, v
+
+    def update(self, w: Array, g: Array, lr: float, v: Array) -> None:
+        """Carry out the formula."""
+        self.apply(self.formula, (w, g, v), (self.gamma, lr))
 
 
 @dataclass(eq=False, repr=False)
@@ -201,10 +230,16 @@ class Adagrad(Optimizer):
     lr: float = argument(0.01, positive)
     eps: float = argument(1e-10, positive)
 
-    def update(self, w: Array, g: Array, lr: float, s: Array) -> None:
-        """Compute s ← s + g² and w ← w − η g / (√s + ε)."""
+    @staticmethod
+    def formula(w: Array, g: Array, s: Array, lr: float, eps: float) -> tuple[Array, Array]:
+        """``Adagrad.formula(1.0, 3.0, s=16.0, lr=0.5, eps=0.0) == (0.7, 25.0)``."""
         s += g * g
-        w -= lr * g / (array_module(s).sqrt(s) + self.eps)
+        w -= lr * g / (sqrt(s) + eps)
+        return w, s
+
+    def update(self, w: Array, g: Array, lr: float, s: Array) -> None:
+        """Carry out the formula."""
+        self.apply(self.formula, (w, g, s), (lr, self.eps))
 
 
 @dataclass(eq=False, repr=False)
@@ -229,11 +264,17 @@ class RMSprop(Optimizer):
     rho: float = argument(0.9, below_one)
     eps: float = argument(1e-8, positive)
 
+    @staticmethod
+    def formula(w: Array, g: Array, s: Array, rho: float, a: float, lr: float, eps: float) -> tuple[Array, Array]:
+        """With a = 1 − ρ: ``RMSprop.formula(1.0, 3.0, s=23.0, rho=0.5, a=0.5, lr=0.5, eps=0.0) == (0.625, 16.0)``."""
+        s *= rho
+        s += a * g * g
+        w -= lr * g / (sqrt(s) + eps)
+        return w, s
+
     def update(self, w: Array, g: Array, lr: float, s: Array) -> None:
-        """Compute s ← ρ s + (1 − ρ) g² and w ← w − η g / (√s + ε)."""
-        s *= self.rho
-        s += (1 - self.rho) * g * g
-        w -= lr * g / (array_module(s).sqrt(s) + self.eps)
+        """Carry out the formula."""
+        self.apply(self.formula, (w, g, s), (self.rho, 1 - self.rho, lr, self.eps))
 
 
 @dataclass(eq=False, repr=False)
@@ -245,17 +286,15 @@ class Adam(Optimizer):
         w ← w − η m̂ / (√v̂ + ε)
 
     m and v start at zero and are too small at first. Divided by 1 − βᵗ they are means again, weighted towards the
-    latest gradients; the very first step is η, whatever the size of the gradient, unless it is as small as ε.
-
-    The correction counts the steps of the optimiser. The means of a layer that is unfrozen later start at zero without
-    correction, and its first steps are several η long; use a new optimiser after unfreezing.
+    latest gradients. The very first step is η, whatever the size of the gradient, unless it is as small as ε. Later, a
+    gradient after a long silence makes a step of η (1 − β₁) / √(1 − β₂), which is 3.2 η with the defaults.
 
     Args:
         lr: η, the learning rate (α in the paper).
         beta1: β₁, the part of the mean that is kept, from 0 up to but not including 1.
         beta2: β₂, the same for the mean square.
         eps: ε, above 0.
-        weight_decay, decoupled, decay_biases: see `Optimizer`; a decoupled decay makes it AdamW.
+        weight_decay, decoupled, decay_biases: see `Optimizer`; a decoupled decay makes it AdamW, as PyTorch has it.
 
     Source: Kingma and Ba 2015, "Adam: a method for stochastic optimization", algorithm 1, with its defaults. PyTorch:
     ``torch.optim.Adam``; TensorFlow's ε is the paper's ε̂, which stands before the correction of v.
@@ -268,13 +307,25 @@ class Adam(Optimizer):
     beta2: float = argument(0.999, below_one)
     eps: float = argument(1e-8, positive)
 
+    @staticmethod
+    def formula(
+        w: Array, g: Array, m: Array, v: Array, beta1: float, a1: float, beta2: float, a2: float, lr: float, eps: float
+    ) -> tuple[Array, Array, Array]:
+        """Compute m and v, with a = 1 − β, and w ← w − η m / (√v + ε).
+
+        ``Adam.formula(1.0, 4.0, m=0.0, v=16.0, beta1=0.5, a1=0.5, beta2=0.5, a2=0.5, lr=0.5, eps=0.0)`` is
+        ``(0.75, 2.0, 16.0)``.
+        """
+        m *= beta1
+        m += a1 * g
+        v *= beta2
+        v += a2 * g * g
+        w -= lr * m / (sqrt(v) + eps)
+        return w, m, v
+
     def update(self, w: Array, g: Array, lr: float, m: Array, v: Array) -> None:
-        """Compute m and v, and move w by −η m̂ / (√v̂ + ε)."""
-        m *= self.beta1
-        m += (1 - self.beta1) * g
-        v *= self.beta2
-        v += (1 - self.beta2) * g * g
-        # √v̂ = √v / c. Both corrections become plain numbers, as at the end of the paper's section 2, which spares two
-        # divisions of whole vectors, a tenth of the time.
-        c = sqrt(1 - self.beta2**self.t)
-        w -= lr * c / (1 - self.beta1**self.t) * m / (array_module(v).sqrt(v) + c * self.eps)
+        """Carry out the formula. The corrections go into η and ε, as at the end of the paper's section 2."""
+        c = sqrt(1 - self.beta2**self.t)  # √v̂ = √v / c
+        lr = lr * c / (1 - self.beta1**self.t)
+        scalars = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, lr, c * self.eps)
+        self.apply(self.formula, (w, g, m, v), scalars)

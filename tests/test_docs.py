@@ -303,6 +303,7 @@ def test_the_code_in_docstrings_runs(code, small_data):
     names |= {"minidl": minidl, "model": model, "optimizer": optimizer, "train": train}
     names |= {"MyLayer": minidl.ReLU, "MyLoss": minidl.NLLLoss, "MyOptimizer": minidl.Adam, "reference": None}
     names |= {"x": train.x, "position": np.ones(2), "gradient": lambda position: position}
+    names |= {name: getattr(minidl.optimizers, name) for name in ("argument", "dataclass", "positive", "sqrt")}
     exec(code, names)
     for name in [name for name in names if name.startswith("test_")]:
         names[name]()

@@ -152,3 +152,19 @@ def time_imports(settings: Settings, seed: int) -> dict[str, Any]:
                 code = f"from time import perf_counter as t; a = t(); import {module}; print(t() - a)"
                 times.append(float(subprocess.check_output([sys.executable, "-c", code], env=environment)))
     return {"seconds_per_step": {module: times[1:] for module, times in seconds.items()}}
+
+
+def time_fusing(settings: Settings, seed: int) -> dict[str, Any]:
+    """Measure what the first fused step costs a program: when it has to be compiled, and when its code is on disk."""
+    del seed
+    code = "from time import perf_counter as t; import numpy as np, minidl\n"
+    code += (
+        "w, adam = np.ones(9, 'f'), minidl.Adam(); adam.fused = True; a = t(); adam.step(w, w.copy()); print(t() - a)"
+    )
+    seconds: dict[str, list[float]] = {"compiled": [], "loaded": []}
+    for _ in range(settings["starts"]):
+        with TemporaryDirectory() as folder:
+            for times in seconds.values():
+                line = [sys.executable, "-c", code]
+                times.append(float(subprocess.check_output(line, env=os.environ | {"NUMBA_CACHE_DIR": folder})))
+    return {"seconds_per_step": seconds}

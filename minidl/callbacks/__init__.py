@@ -1,1 +1,1 @@
-"""What attaches to the loop from outside, one concern per file; see `minidl.loop.Callback`."""
+"""Callbacks, which attach to the loop from outside, one concern per file; see `minidl.loop.Callback`."""

@@ -1,7 +1,7 @@
 """Checkpoints: a run survives a crash, and resumes to exactly the numbers it would have produced without it.
 
-`minidl.files.runs` says what a checkpoint holds. Here stands when it is written: every so many updates, after every
-epoch, and when a signal asks the program to end.
+`minidl.files.runs` defines what a checkpoint holds. This module decides when it is written: after a given number of
+updates, after every epoch, and when a signal asks the program to end.
 """
 
 import signal
@@ -32,23 +32,23 @@ A_SCHEDULE = "a schedule"
 
 
 class Checkpoint(Callback):
-    """Write a checkpoint where it is time to; if a signal has come, write one and end the program.
+    """Write a checkpoint when it is time; if a signal has come, write one and end the program.
 
     Args:
         path: the file; see `checkpoint_path`.
         every: updates from one checkpoint to the next; None for one after each epoch only.
-        plan: what must be the same when the run resumes, ready for JSON.
+        plan: everything that must be the same when the run resumes, ready for JSON.
     """
 
     def __init__(self, path: Path, every: int | None, plan: Metadata):
         self.path, self.every, self.plan = path, every, plan
 
     def open(self, state: Training, resume: bool) -> bool:
-        """Resume from the file, if there is one and ``resume`` says so; tell whether that was done.
+        """Resume from the file, if there is one and ``resume`` is True; return whether that was done.
 
         Raises:
             FileExistsError: there is a file, and ``resume`` is False.
-            ValueError: it is damaged, or of another run; nothing has been changed.
+            ValueError: it is damaged, or belongs to another run; nothing has been changed.
             OSError: it cannot be read, or there is no such folder.
         """
         if not self.path.parent.is_dir():
@@ -80,7 +80,7 @@ class Checkpoint(Callback):
                 state.optimizer.lr_moved = (self.plan["lr"], state.optimizer.lr)
 
     def after_update(self, state: Training, _loss: Array) -> None:
-        """Save where it is time to; if a signal has come, save and end the program."""
+        """Save when it is time; if a signal has come, save and end the program."""
         if self.signals.received or (self.every is not None and state.updates % self.every == 0):
             self.save(state)
         self.end_if_asked(state)
@@ -91,7 +91,7 @@ class Checkpoint(Callback):
         self.end_if_asked(state)
 
     def save(self, state: Training) -> None:
-        """Save. A full disk is no reason to lose what is in memory: warn, and go on."""
+        """Save. A full disk is no reason to lose the work in memory: warn, and continue."""
         try:
             save_training(self.path, state, self.plan)
         except (OSError, ValueError) as error:  # not written, or not as it should be
@@ -99,9 +99,9 @@ class Checkpoint(Callback):
             warnings.warn(message, RuntimeWarning, stacklevel=5)
 
     def end_if_asked(self, state: Training) -> None:
-        """If a signal has come, end the program, as shells report one that a signal has ended.
+        """If a signal has come, end the program, with the exit status that shells expect.
 
-        A notebook goes on, and so does a session at Python's prompt: there, Ctrl-C ends no more than the call of fit.
+        A notebook continues, and so does Python's prompt: there, Ctrl-C only ends the call of fit.
         """
         if not self.signals.received:
             return

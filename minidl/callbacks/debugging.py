@@ -1,7 +1,7 @@
 """Debugging: find the first place in an update where NaN or infinity appears.
 
-By the time the loss is NaN, nearly every number is. So this callback looks at each output, each gradient and each
-parameter as it is computed, and names the first that is not finite. Looking takes time.
+By the time the loss is NaN, nearly every number is. So this callback checks each output, gradient and parameter as it
+is computed, and names the first that is not finite. This takes time.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from minidl.loop import Callback, Training
 
 
 class Debugging(Callback):
-    """Raise a DivergedError where NaN or infinity first appears; takes the place of the model's own ``watch``."""
+    """Raise a DivergedError where NaN or infinity first appears; replaces the model's own ``watch``."""
 
     @contextmanager
     def around(self, state: Training) -> Iterator[None]:
-        """Watch the model, and give back its own watch however the run ends."""
+        """Watch the model, and restore its own watch however the run ends."""
         model, before = state.model, state.model.watch
         model.watch = lambda layer, name, array: self.look(state, state.updates + 1, layer, name, array)
         try:
@@ -28,9 +28,9 @@ class Debugging(Callback):
             model.watch = before
 
     def after_update(self, state: Training, _loss: Array) -> None:
-        """Look at the parameters that the update has made, and at what the optimiser remembers.
+        """Check the parameters after the update, and the vectors that the optimiser remembers.
 
-        An average of squares overflows before anything else does, and then moves its parameters no more: silently.
+        An average of squares overflows before anything else does, and then silently stops moving its parameters.
         """
         for layer, start, stop in state.model.stretches():
             for name in layer.param_shapes():

@@ -1,8 +1,8 @@
-"""Divergence: a loss that is no finite number ends the run before it reaches the parameters.
+"""Divergence: a loss that is not finite ends the run before it reaches the parameters.
 
-Too large a learning rate makes every step overshoot further than the one before. In a few updates the loss grows beyond
-what a float can hold, to infinity or NaN, and each number computed from it is NaN too. So the loss is looked at before
-the step, and the model left behind is the one that gave it.
+With too large a learning rate, every step overshoots further than the one before. In a few updates the loss grows
+beyond what a float can hold, to infinity or NaN, and each number computed from it is NaN too. So the loss is checked
+before the step, and the model that remains is the one that gave it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from minidl.loop import Callback, History, Training
 
 
 class DivergedError(ArithmeticError):
-    """The loss is no longer a finite number, so training cannot go on.
+    """The loss is no longer a finite number, so training cannot continue.
 
     Attributes:
         history: the epochs finished before.
@@ -35,7 +35,7 @@ class FiniteLoss(Callback):
 
     @contextmanager
     def around(self, state: Training) -> Iterator[None]:
-        """Take the place of ``state.loss``; quieten NumPy's warnings of overflow, since the error has more to say."""
+        """Replace ``state.loss``, and silence NumPy's warnings of overflow, since the error says more."""
         self.state, self.loss = state, state.loss
         state.loss = self
         try:
@@ -57,7 +57,7 @@ class FiniteLoss(Callback):
 
 
 def can_look(state: Training) -> bool:
-    """Tell whether to look at this update's loss. A GPU has to stop for that, so it is done every 100 updates there."""
+    """Return whether to look at this update's loss: on a GPU, which has to stop for that, only every 100 updates."""
     return on_host(state.model.params) or state.updates % 100 == 0
 
 

@@ -1,7 +1,7 @@
 """Early stopping: end the run when the model gets worse on data it has not seen, and return to its best state.
 
-The loss on data held back from training first falls, then rises, as the network learns its training set by heart. Early
-stopping waits until it has not fallen for several epochs, and restores the parameters that were best.
+The loss on data held back from training often falls first and rises later, as the network learns its training set by
+heart. Early stopping waits until it has not fallen for several epochs, and restores the parameters that were best.
 """
 
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ COLUMNS = ("test_loss", "test_accuracy")
 
 
 class EarlyStopping(Callback):
-    """Stop once so many epochs in a row have brought no improvement, and restore the best model.
+    """Stop after several epochs in a row without improvement, and restore the best model.
 
-    Data that decide when to stop have been learned from. If the test set is to remain a fair judge, give `minidl.fit` a
-    validation set in its place, held back from the training images.
+    If data decide when to stop, the model has learned from them. To keep the test set a fair judge, give `minidl.fit` a
+    validation set instead, held back from the training images.
 
     Args:
         patience: epochs without improvement after which to stop, at least 1.
         min_improvement: a value is an improvement if it is better than the best so far by more than this, at least 0.
             A value that is better by less does not count as the best, and is not restored.
-        column: what to watch: ``"test_loss"``, lower is better, or ``"test_accuracy"``, higher is better.
+        column: the column to watch: ``"test_loss"``, lower is better, or ``"test_accuracy"``, higher is better.
 
     Attributes:
         best_epoch: the epoch whose model `fit` leaves behind; 0 before the first.
@@ -34,7 +34,7 @@ class EarlyStopping(Callback):
         lowest: its value in ``column``, with a minus sign if that is an accuracy.
 
     Raises:
-        TypeError, ValueError: an argument is out of its range.
+        TypeError, ValueError: an argument is out of range.
 
     Source: Goodfellow, Bengio and Courville 2016, "Deep Learning", algorithm 7.1; Prechelt 1998, "Early stopping — but
     when?", compares many criteria.
@@ -54,7 +54,7 @@ class EarlyStopping(Callback):
 
     @contextmanager
     def around(self, state: Training) -> Iterator[None]:
-        """However the run ends, leave its model as it was after the best epoch."""
+        """Leave the model as it was after the best epoch, however the run ends."""
         try:
             yield
         finally:
@@ -66,7 +66,7 @@ class EarlyStopping(Callback):
         state.stopped = self.should_stop(state.model, state.history.epoch[-1], value) or state.stopped
 
     def should_stop(self, model: Sequential, epoch: int, value: float) -> bool:
-        """Take note of the watched ``value`` after ``epoch``, the first being 1; tell whether to stop."""
+        """Note the watched ``value`` after ``epoch``, counted from 1, and return whether to stop."""
         badness = value if self.column == "test_loss" else -value
         if self.best is None or badness < self.lowest - self.min_improvement:
             self.lowest, self.best_epoch, self.best = badness, epoch, deepcopy(model)

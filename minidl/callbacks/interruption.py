@@ -1,4 +1,4 @@
-"""Interruption: Ctrl-C, or a notebook's stop button, ends a run, but not what it has measured so far."""
+"""Interruption: Ctrl-C, or a notebook's stop button, ends a run, but its measurements so far are kept."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from minidl.loop import Callback, Training
 
 
 class KeepHistory(Callback):
-    """Attach the history to a KeyboardInterrupt that ends the run, as a `minidl.DivergedError` has it.
+    """Attach the history to a KeyboardInterrupt that ends the run, like that of a `minidl.DivergedError`.
 
     try:
         fit(…, epochs=100, batch_size=64)

@@ -21,10 +21,10 @@ class ProgressBar(Callback):
     """Show epoch, loss of the latest batch, and test accuracy after the latest epoch; in a regression, test loss.
 
     Args:
-        updates: how many the whole run makes.
-        epochs: how many it has.
-        show: True, False, or None for where somebody looks: in a terminal or a notebook.
-        description: stands before the bar.
+        updates: the number of updates in the whole run.
+        epochs: the number of epochs.
+        show: True, False, or None to show it only in a terminal or a notebook.
+        description: is shown before the bar.
     """
 
     bar: tqdm[Any]
@@ -35,12 +35,12 @@ class ProgressBar(Callback):
 
     @contextmanager
     def around(self, state: Training) -> Iterator[None]:
-        """Open the bar, where a resumed run left it, and close it in the end."""
+        """Open the bar, at the place where a resumed run left it, and close it in the end."""
         with self.open(state.updates) as self.bar:
             yield
 
     def open(self, updates: int) -> tqdm[Any]:
-        """Return the bar, hidden where nobody looks."""
+        """Return the bar, hidden if nobody can see it."""
         with warnings.catch_warnings():  # in a notebook without ipywidgets, tqdm says so, and draws a line of text
             warnings.filterwarnings("ignore", message="IProgress not found")
             from tqdm.auto import tqdm  # here, because importing it takes a fifth of the time that NumPy takes

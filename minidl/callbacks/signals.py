@@ -6,13 +6,13 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 KINDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-"""What asks a program to end: SIGHUP where a terminal has been closed, SIGBREAK (Ctrl-Break) on Windows."""
+"""The signals that ask a program to end: SIGHUP when a terminal is closed, SIGBREAK (Ctrl-Break) on Windows."""
 
 
 class Signals:
-    """A context in which signals are noted, in place of ending the program at once.
+    """A context in which signals are noted instead of ending the program at once.
 
-    Only a program's main thread can see to that; in another thread nothing changes.
+    This only works in a program's main thread; in another thread nothing changes.
 
     Attributes:
         received: the number of the signal that has come; 0 for none.
@@ -31,7 +31,7 @@ class Signals:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
-        """Give signals back to those who had them. One that nobody has acted on goes to its own handler now."""
+        """Restore the original handlers. A signal that nobody has acted on goes to its original handler now."""
         for kind, handler in self.handlers.items():
             signal.signal(kind, handler)
         if self.received and not isinstance(error, SystemExit | KeyboardInterrupt):
@@ -42,7 +42,7 @@ class Signals:
                 raise SystemExit(128 + self.received)
 
     def note(self, kind: int, _frame: FrameType | None) -> None:
-        """Note a signal. The second one ends the program at once: the file is whole at every moment."""
+        """Note a signal. The second one ends the program at once; the file is complete at every moment."""
         if self.received:
             raise KeyboardInterrupt
         self.received = kind

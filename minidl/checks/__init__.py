@@ -1,6 +1,6 @@
-"""How bad arguments are refused. Consult these modules when you meet a check; they are not part of the path.
+"""Checks, which refuse bad arguments. Look here when you meet one; these modules are not part of the path.
 
-A refusal comes before anything has changed. It names the argument, says what was expected, and what was given.
+A check comes before anything changes. Its error names the argument, what was expected, and what was given.
 """
 
 from minidl.checks.arguments import (

@@ -1,4 +1,4 @@
-"""Check arguments where they are given, before anything changes, and name the argument in the error.
+"""Check arguments as soon as they are given, before anything changes, and name the argument in the error.
 
 Every check returns the argument as a plain number of Python. That matters in float32: an array keeps its precision when
 multiplied by a plain float, and would become float64 by a ``np.float64``.
@@ -18,7 +18,7 @@ def number(name: str, value: Any, fits: Callable[[float], bool], expected: str) 
     """Return ``value`` as a plain float, if it is a finite number that ``fits``.
 
     Raises:
-        TypeError: it is no number.
+        TypeError: it is not a number.
         ValueError: it does not fit.
     """
     if not isinstance(value, Real) or isinstance(value, bool):
@@ -58,7 +58,7 @@ def up_to_one(name: str, value: Any) -> float:
 
 
 def not_infinite(dtype: Any, name: str, value: float, factor: float = 1.0) -> None:
-    """Raise a ValueError if ``factor`` times ``value`` is more than numbers of ``dtype`` can be."""
+    """Raise a ValueError if ``factor`` times ``value`` is larger than any number of ``dtype``."""
     limits = np.finfo(dtype)
     if value > (most := float(limits.max) / factor):
         raise ValueError(f"{name}: expected at most {most:.2g}, beyond which {limits.dtype} overflows, got {value!r}")
@@ -83,7 +83,7 @@ def positive_int(name: str, value: Any, most: int | None = None) -> int:
     """Return ``value`` as a plain int, if it is a whole number from 1 to ``most``.
 
     Raises:
-        TypeError: it is no integer.
+        TypeError: it is not an integer.
         ValueError: it is below 1 or above ``most``.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
@@ -101,7 +101,7 @@ def instance(name: str, value: Any, kind: type) -> None:
 
 
 def function_or_none(name: str, value: Any) -> None:
-    """Raise a TypeError if ``value`` can be neither called nor left out."""
+    """Raise a TypeError if ``value`` is neither a function nor None."""
     if value is not None and not callable(value):
         raise TypeError(f"{name}: expected a function or None, got {value!r}")
 
@@ -141,7 +141,7 @@ def generator(name: str, value: Any) -> Generator:
     """Return the random generator that ``value`` stands for: itself, one with that seed, or for None a new one.
 
     Raises:
-        TypeError: it is no whole number, no generator and not None.
+        TypeError: it is neither a whole number, nor a generator, nor None.
         ValueError: it is below 0.
     """
     if value is None or isinstance(value, np.random.Generator):

@@ -6,10 +6,10 @@ from minidl.layers import Layer
 
 
 def check_chain(layers: Sequence[Layer]) -> tuple[int | None, int | None]:
-    """Return how many features ``layers`` take in and return, or None where any number will do.
+    """Return how many features ``layers`` take and return, or None if any number is allowed.
 
     Raises:
-        TypeError: something among them is no `Layer`.
+        TypeError: one of them is not a `Layer`.
         ValueError: there is none, one appears twice, or the features of two neighbours differ.
     """
     if not layers:

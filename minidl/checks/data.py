@@ -1,4 +1,4 @@
-"""The gate for data: what users hand in becomes arrays where its meaning is clear, and is refused with a remedy if not.
+"""The gate for data: users' data become arrays where their meaning is clear, and are refused with a remedy if not.
 
 Lists, tuples, data frames and whatever else has NumPy's array protocol are converted, and so are floats of another
 precision, True and False, and whole numbers among −1, 0 and 1. Other whole numbers are pixels, counts or codes, which a
@@ -253,12 +253,12 @@ def try_loss(model: Sequential, loss: Loss, x: Array, labels: Array) -> None:
 
 
 def is_regression(loss: Any) -> bool:
-    """Tell whether a loss is about numbers, not about classes: it says so by an attribute ``regression``."""
+    """Return whether a loss is for numbers instead of classes: it has an attribute ``regression``."""
     return bool(getattr(loss, "regression", False))
 
 
 def warn_of_scale(arrays: Mapping[str, Array], remedy: str) -> bool:
-    """Warn the caller of a public function of the first array that is far from unit scale; tell whether one is."""
+    """Warn the caller of a public function of the first array that is far from unit scale; return whether one is."""
     for name, x in arrays.items():
         looked_at = x[:: max(1, len(x) // LOOKED_AT)].astype("float64")
         with np.errstate(over="ignore"):  # the square of 1e200 is infinite, and far from unit scale
@@ -272,7 +272,7 @@ def warn_of_scale(arrays: Mapping[str, Array], remedy: str) -> bool:
 
 
 def _other_shape(shape: tuple[int, ...], features: int | None) -> str:
-    """Return what to do about samples of this shape, to stand at the end of an error."""
+    """Return a remedy for samples of this shape, for the end of an error message."""
     if prod(shape) == features:
         return "; a single sample is a row as well: x.reshape(1, -1)"
     if len(shape) > 2 and features in (None, prod(shape[1:])):

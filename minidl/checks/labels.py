@@ -1,4 +1,4 @@
-"""Check labels, the classes of the samples: whole numbers from 0. What is no such thing is refused with its remedy."""
+"""Check labels, the classes of the samples: whole numbers from 0. Anything else is refused with a remedy."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ def check_labels(labels: Array, shape: tuple[int, ...]) -> None:
 def class_labels(name: str, labels: Array, samples: int, classes: int | None) -> Array:
     """Return ``labels``, an array of any kind, as integers (samples,) from 0 to ``classes`` − 1.
 
-    True and False become 1 and 0, and a single column becomes a row of labels. All else that is no such array is
-    refused: its numbers may mean something else.
+    True and False become 1 and 0, and a single column becomes a row of labels. Any other array is refused, because its
+    numbers may mean something else.
 
     Args:
         name: what errors call them.
@@ -34,7 +34,7 @@ def class_labels(name: str, labels: Array, samples: int, classes: int | None) ->
         classes: how many outputs the model has; None if that is not known.
 
     Raises:
-        TypeError, ValueError: they are none.
+        TypeError, ValueError: they are not labels.
     """
     if labels.shape == (samples, 1) and labels.dtype.kind in "iub" and classes != 1:
         labels = labels.reshape(-1)
@@ -55,7 +55,7 @@ def class_labels(name: str, labels: Array, samples: int, classes: int | None) ->
 
 
 def remedy(labels: Array, classes: int | None = None) -> str:
-    """Return what to do about labels that are none, to stand at the end of an error."""
+    """Return a remedy for wrong labels, for the end of an error message."""
     host: Any = to_numpy(labels)
     if not host.size:
         return ""

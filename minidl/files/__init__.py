@@ -1,1 +1,1 @@
-"""What outlives the program: data sets, models and runs in files. Nothing in a file is trusted before it is checked."""
+"""Data sets, models and runs in files, which outlive the program. Everything in a file is checked before it is used."""

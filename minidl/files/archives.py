@@ -1,9 +1,8 @@
-"""Archives: arrays and a text in a zip file, with a checksum of it all.
+"""Archives: arrays and a text in a zip file, with a checksum of everything.
 
-A file may come from anywhere, and may be damaged on its way. So nothing in it is trusted before it has been compared
-with what must be there. Reading takes time and memory in proportion to the length of the file, whatever it says: memory
-about five times as long as the numbers in it, and at most fifty times as long as the text, since three characters are
-enough to ask for an object.
+A file may come from anywhere, and may be damaged in transfer. So its contents are checked before they are used. Reading
+takes time and memory in proportion to the length of the file, whatever the file claims: about five times the size of
+its numbers, and at most fifty times that of its text, since three characters are enough to ask for an object.
 Python's own ``pickle`` would run any program that someone has put into a file, and is not used.
 """
 
@@ -30,7 +29,7 @@ DAMAGED = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, 
 
 
 def write_archive(path: Path, metadata: Metadata, arrays: Arrays) -> None:
-    """Write ``metadata`` and ``arrays`` to ``path``; what was there is replaced once the new file has been verified.
+    """Write ``metadata`` and ``arrays`` to ``path``; an older file is replaced once the new one has been verified.
 
     Raises:
         OSError: the file cannot be written.
@@ -53,7 +52,7 @@ def read_archive(path: Path) -> tuple[Metadata, Arrays]:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is anything else, damaged, or of a later version.
+        ValueError: it is another kind of file, damaged, or of a later version.
     """
     from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
@@ -80,10 +79,10 @@ def read_archive(path: Path) -> tuple[Metadata, Arrays]:
 
 
 def to_json(metadata: Metadata) -> str:
-    """Return ``metadata`` as text; NumPy's scalars, which a loop of one's own may leave in it, as plain numbers.
+    """Return ``metadata`` as text; NumPy's scalars, which a loop of your own may leave in it, become plain numbers.
 
     Raises:
-        TypeError, ValueError: there is something in it that JSON has no form for.
+        TypeError, ValueError: it contains something that JSON cannot represent.
     """
 
     def plain(value: Any) -> Any:
@@ -95,7 +94,7 @@ def to_json(metadata: Metadata) -> str:
 
 
 def metadata_of(text: str | bytes) -> Metadata:
-    """Return what a file says of itself, if it is of this version or an earlier one."""
+    """Return a file's description of itself, if it is of this version or an earlier one."""
     metadata: Metadata = json.loads(text)
     if type(metadata["version"]) is not int or metadata["version"] > VERSION:
         raise ValueError(f"expected version {VERSION} or earlier, got {metadata['version']!r:.40}; use a newer minidl")
@@ -137,5 +136,5 @@ def digest_of(members: Mapping[str, bytes]) -> str:
 
 
 def said(error: Exception) -> str:
-    """Return what an error says, with its kind where that is needed to understand it."""
+    """Return the message of an error, with its type where that is needed to understand it."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

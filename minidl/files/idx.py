@@ -1,7 +1,7 @@
 """IDX, the file format of MNIST: a few bytes that give the type and the shape, then the numbers.
 
-Many data sets imitate MNIST down to the names of its four files, and load the same way. A file may be damaged, gzipped
-or hostile, so its header is checked against its length before any memory is asked for.
+Many data sets imitate MNIST, even the names of its four files, and load in the same way. A file may be damaged, gzipped
+or malicious, so its header is checked against its length before any memory is requested.
 """
 
 import math
@@ -61,9 +61,9 @@ def load_idx(
     Args:
         folder: holds four files, of images and labels for training and for testing. Their names are
             ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
-            ``t10k-labels-idx1-ubyte``. There may be a dot before ``idx``, as in ``train-images.idx3-ubyte``; ``test``
-            in place of ``t10k``; a name before it all, as in ``emnist-letters-train-images-idx3-ubyte``; and ``.gz`` at
-            the end.
+            ``t10k-labels-idx1-ubyte``. Variants are allowed: a dot before ``idx``, as in ``train-images.idx3-ubyte``;
+            ``test`` instead of ``t10k``; a name in front, as in ``emnist-letters-train-images-idx3-ubyte``; and ``.gz``
+            at the end.
         dtype: of the samples, ``"float32"`` or ``"float64"``.
         sha256: checksums to verify, of the unpacked files, by the first two words of their names in MNIST.
         name: which set to load from a folder that holds several.
@@ -71,13 +71,13 @@ def load_idx(
         transpose: exchange rows and columns of each image.
 
     Returns:
-        The training set and the test set, images flattened to a row each; see `minidl.standardize`.
+        The training set and the test set, with one row for each image; see `minidl.standardize`.
 
     Raises:
         FileNotFoundError: one of the four files is missing.
-        ValueError: a file is not what its name says, or fails its checksum; there are more images than labels, or
-            fewer; there are none; test images have another size than training images; there are several sets in the
-            folder, and ``name`` does not choose one; or a label is below ``first_label``.
+        ValueError: a file is not what its name says, or fails its checksum; the numbers of images and labels differ,
+            or are 0; test images have another size than training images; the folder has several sets, and ``name``
+            does not choose one; or a label is below ``first_label``.
     """
     if not isinstance(first_label, Integral) or isinstance(first_label, bool):
         raise TypeError(f"first_label: expected a whole number, got {first_label!r}")
@@ -97,7 +97,7 @@ def load_idx(
 
 
 def read_sets(folder: Path, read: Callable[[Path, str], Array], name: str = "") -> tuple[Dataset, Dataset]:
-    """Return the two sets of a folder laid out like MNIST, images as rows, as they are.
+    """Return the two sets of a folder laid out like MNIST, images as rows, not standardised.
 
     Args:
         folder: holds the four files that `load_idx` lists.
@@ -135,7 +135,7 @@ def read_sets(folder: Path, read: Callable[[Path, str], Array], name: str = "") 
 def find_files(folder: Path, name: str = "") -> dict[str, Path]:
     """Return the four files of a data set by the first two words that their names have in MNIST.
 
-    Where a folder has the same file twice, one with a hyphen comes before one with a dot, and plain before gzipped.
+    If a folder has the same file twice, a hyphen is preferred to a dot, and an unpacked file to a gzipped one.
 
     Raises:
         FileNotFoundError, ValueError: as in `load_idx`.
@@ -160,7 +160,7 @@ def find_files(folder: Path, name: str = "") -> dict[str, Path]:
 
 
 def _listed(folder: Path) -> str:
-    """Return what there is in a folder, to stand at the end of an error."""
+    """Return a list of the files in a folder, for the end of an error message."""
     names = sorted(path.name for path in folder.iterdir())
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f", got {', '.join(names[:8])}{more}" if names else ", which is empty"
@@ -173,15 +173,15 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
     each dimension as a big-endian 32-bit integer; then come the numbers, the last dimension running fastest.
 
     Args:
-        path: the file. Whether it is gzipped is seen from its first bytes, not from its name.
+        path: the file. Its first bytes, not its name, show whether it is gzipped.
         sha256: the checksum of the unpacked file as 64 hexadecimal digits, or None to trust it.
 
     Returns:
-        The array, in the byte order of this machine. It is read-only where it needed no conversion.
+        The array, in the byte order of this machine. It is read-only if it needed no conversion.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no IDX file, is shorter or longer than it says, or fails its checksum.
+        ValueError: the file is not an IDX file, is shorter or longer than it says, or fails its checksum.
     """
     import gzip  # here, because importing minidl should cost little
     import hashlib
@@ -212,7 +212,7 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
 
 
 def _read_parts(path: Path, file: BinaryIO, most: int) -> tuple[bytes, tuple[int, ...], memoryview]:
-    """Return header, shape and data. Take no more memory than there are data, whatever the header promises."""
+    """Return header, shape and data. Take no more memory than the data need, whatever the header promises."""
     header, shape = read_header(path, file)
     expected = math.prod(shape) * np.dtype(IDX_TYPES[header[2]]).itemsize
     data, left = bytearray(), min(expected, most) + 1

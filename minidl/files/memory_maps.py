@@ -1,19 +1,18 @@
-"""Data larger than memory: samples stay in a file, and the operating system fetches what a batch asks for.
+"""Data larger than memory: samples stay in a file, and the operating system reads the rows of each batch.
 
-A file that is *mapped into memory* looks like an array. Nothing is read at first. Where the array is touched, the
-system reads that *page* of the file, 4096 bytes on most machines, and forgets it again when memory is needed for
-something else. So training needs no code of its own: `minidl.minibatches` takes the rows of a batch out of the map, and
-these are all that is copied. The order is that of data in memory, bit for bit. What still grows with the data is this
-order: 8 bytes for each sample.
+A file that is *mapped into memory* looks like an array. Nothing is read at first. When a part of the array is used, the
+system reads that *page* of the file, 4096 bytes on most machines, and drops it again when memory is needed elsewhere.
+So training needs no special code: `minidl.minibatches` takes the rows of a batch out of the map, and copies only these.
+The order is the same as for data in memory, bit for bit. Only this order still grows with the data: 8 bytes per sample.
 
-The price is paid for shuffling. A row of MNIST in float32 has 3136 bytes, on one page or two, and its neighbours there
-belong to other batches. In random order, 60,000 rows are 60,000 separate reads of 4 to 8 KiB: in the first epoch only,
-where the data fits into memory that nobody else needs, and else in every one. A disk with turning platters, which takes
-milliseconds for each, then needs minutes for an epoch of MNIST; a solid-state disk seconds. Where samples are only
-evaluated they are read in order, which all disks do well.
+Shuffling has a price. A row of MNIST in float32 has 3136 bytes, on one page or two, and its neighbours there belong to
+other batches. In random order, 60,000 rows are 60,000 separate reads of 4 to 8 KiB. If the data fit into free memory,
+this happens in the first epoch only, otherwise in every epoch. A hard disk takes milliseconds for each read, and so
+minutes for an epoch of MNIST; a solid-state disk takes seconds. Evaluation reads samples in order, which all disks do
+well.
 
 The files are NumPy's, ``.npy``: a short header, then the numbers. They hold samples as the network reads them, so that
-a batch needs no work; `convert_idx` writes them.
+no conversion is needed; `convert_idx` writes them.
 """
 
 import math
@@ -43,13 +42,13 @@ def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
             to read them, and ``train-labels.npy`` and ``test-labels.npy``, integers from 0, (n,).
 
     Returns:
-        The training set and the test set, arrays that cannot be written to. `minidl.fit` checks their values: once,
-        before it begins, it reads all of them.
+        The training set and the test set, as read-only arrays. `minidl.fit` reads all of them once before it begins,
+        to check their values.
 
     Raises:
         FileNotFoundError: one of the four files is missing, also for the moment in which `convert_idx` replaces them.
-        ValueError: a file is no ``.npy`` file, is shorter than it says, or its array is not as described; or a file has
-            been replaced meanwhile.
+        ValueError: a file is not an ``.npy`` file, is shorter than it says, or its array is not as described; or a file
+            was replaced during the call.
     """
     folder = Path(folder)
     before, sets = _versions(folder), list[Dataset]()
@@ -72,14 +71,14 @@ def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
 
 
 def convert_idx(source: str | Path, target: str | Path, dtype: str = "float32") -> None:
-    """Write a data set laid out like MNIST, standardised, as files for `load_npy`, without ever holding all of it.
+    """Write a data set laid out like MNIST, standardised, as files for `load_npy`, without holding all of it in memory.
 
-    It is read three times: for the mean, for the standard deviation (see `minidl.standardize`), and to be written.
+    It is read three times: for the mean, for the standard deviation (see `minidl.standardize`), and for writing.
 
     Args:
         source: a folder as for `minidl.load_idx`. Files that are gzipped cannot be mapped: they are unpacked in memory.
-        target: the folder to write into, made if there is none. Files of an earlier call are replaced when the new
-            ones are complete; who has mapped the old ones keeps them.
+        target: the folder to write into, created if needed. Files of an earlier call are replaced when the new ones
+            are complete; a program that has mapped the old ones keeps them.
         dtype: of the samples, ``"float32"`` or ``"float64"``.
 
     Raises:
@@ -149,9 +148,9 @@ def _write_npy(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], pieces:
 
 
 def _replace(partials: dict[Path, Path]) -> None:
-    """Put complete files in the places of the old ones, in an order in which samples never have the labels of others.
+    """Replace the old files by complete ones, in an order that never puts samples and labels of two sets together.
 
-    While the samples change places there are no labels, and so no data set that could be loaded.
+    While the samples are replaced there are no labels, and so no data set that could be loaded.
     """
     labels = [path for path in partials if path.name.endswith("labels.npy")]
     for path in labels:
@@ -163,7 +162,7 @@ def _replace(partials: dict[Path, Path]) -> None:
 
 
 def _versions(folder: Path) -> list[tuple[int, int, int]]:
-    """Return what tells the present four files from those that may replace them."""
+    """Return numbers that distinguish the present four files from those that may replace them."""
     files = [(folder / f"{part}-{name}.npy").stat() for part in ("train", "test") for name in ("x", "labels")]
     return [(file.st_ino, file.st_mtime_ns, file.st_size) for file in files]
 

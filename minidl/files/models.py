@@ -1,7 +1,7 @@
 """A model in a file: an array for each parameter and buffer, and a text that says which layers the model has.
 
-Arrays are called by the position of their layer and their name: ``0.W``. The text, in JSON, lists the layers and how
-to make them. A file that does not fit the model it is read into is refused, and changes nothing.
+An array is named by the position of its layer and its own name: ``0.W``. The text, in JSON, lists the layers and how to
+make them. A file that does not fit the model is refused, and changes nothing.
 """
 
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ def save(model: Sequential, path: str | Path, standardizer: Standardizer | None 
 
     Args:
         model: on any backend.
-        path: ``.npz`` by custom; with ``.safetensors`` at the end, a file in that format, which other libraries read.
-        standardizer: what has been done to the training samples, ``train.standardizer``, and must be done to new ones.
+        path: usually with ``.npz`` at the end; ``.safetensors`` chooses that format, which other libraries read.
+        standardizer: ``train.standardizer``, which was applied to the training samples and must be applied to new ones.
 
     Raises:
-        OSError: the file cannot be written; one that was there before is as it was.
+        OSError: the file cannot be written; an older file is unchanged.
         ImportError: safetensors is missing: install minidl[safetensors].
     """
     instance("model", model, Sequential)
@@ -51,7 +51,7 @@ def load(path: str | Path, model: Sequential | None = None, backend: str = "nump
 
     Args:
         path: the file.
-        model: where to put what is read; None to make a new model, of layers that minidl has.
+        model: the model to read into; None to make a new model, of layers that minidl has.
         backend: of the new model.
 
     Returns:
@@ -59,8 +59,8 @@ def load(path: str | Path, model: Sequential | None = None, backend: str = "nump
 
     Raises:
         FileNotFoundError, OSError: there is no such file, or it cannot be read.
-        ValueError: it is damaged, no file of minidl, of a later version, or has other layers than ``model``; then
-            ``model`` is as it was.
+        ValueError: it is damaged, not a file of minidl, of a later version, or has other layers than ``model``, which
+            is then unchanged.
         ImportError: safetensors is missing.
     """
     path, _ = Path(path), get_backend(backend)
@@ -102,7 +102,7 @@ def read(path: Path) -> tuple[Metadata, Arrays]:
 
 
 def describe(model: Sequential) -> Metadata:
-    """Return what there is to know of a model besides its arrays, ready for JSON."""
+    """Return everything about a model besides its arrays, ready for JSON."""
     layers = []
     for layer in model.layers:
         about: Metadata = {
@@ -126,7 +126,7 @@ def model_arrays(model: Sequential, prefix: str = "") -> Arrays:
 
 
 def check_fit(model: Sequential, description: Metadata, arrays: Arrays, prefix: str = "") -> None:
-    """Raise a ValueError if what has been read is not of the architecture of ``model``, or is no such model at all."""
+    """Raise a ValueError if the contents of a file are not a model, or have another architecture than ``model``."""
     mine = describe(model)
     if description["dtype"] != mine["dtype"]:
         raise ValueError(f"expected a model in {mine['dtype']}, got {description['dtype']!r:.40}")
@@ -157,7 +157,7 @@ def check_arrays(mine: Mapping[str, Array], arrays: Arrays) -> None:
 
 
 def restore(model: Sequential, description: Metadata, arrays: Arrays, prefix: str = "") -> None:
-    """Put into ``model`` what has been read; `check_fit` must have found it right."""
+    """Put the contents of a file into ``model``; `check_fit` must have accepted them."""
     for i, (layer, about) in enumerate(zip(model.layers, description["layers"], strict=True)):
         layer.name, layer.frozen, layer.lr_scale = about["name"], about["frozen"], float(about["lr_scale"])
         if "rng" in about:
@@ -171,7 +171,7 @@ def state_of(rng: Generator) -> Metadata:
     """Return the state of a random generator, ready for JSON.
 
     Raises:
-        ValueError: it is none of those that `numpy.random.default_rng` makes.
+        ValueError: it is not of the kind that `numpy.random.default_rng` makes.
     """
     if not isinstance(rng.bit_generator, np.random.PCG64):
         kind = type(rng.bit_generator).__name__

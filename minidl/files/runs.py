@@ -1,9 +1,9 @@
 """A run in a file: everything that a run needs to resume exactly where it was.
 
-A run is a long chain of small steps, each of which follows from the one before. So it is enough to save all that
+A run is a long chain of small steps, each of which follows from the one before. So it is enough to save everything that
 changes from step to step: parameters, buffers, the optimiser's vectors and its count, the states of the random
-generators, the place in the epoch, and what has been measured. The rest is in the call of `minidl.fit`: data,
-schedules, functions.
+generators, the place in the epoch, and the measurements. The rest is in the call of `minidl.fit`: data, schedules,
+functions.
 """
 
 from copy import deepcopy
@@ -35,11 +35,11 @@ def save_training(path: str | Path, state: Training, plan: Metadata | None = Non
 
     Args:
         path: the file.
-        state: what is saved.
-        plan: what `load_training` is to compare: names, and numbers or texts.
+        state: the state to save.
+        plan: names, with numbers or texts that `load_training` will compare.
 
     Raises:
-        OSError: it cannot be written; what was there before still is.
+        OSError: it cannot be written; an older file is unchanged.
     """
     stopping, arrays = state.early_stopping, _arrays(state)
     saved: Metadata = {name: getattr(state, name) for name in ("epoch", "seen", "updates", "seconds", "stopped")}
@@ -57,7 +57,7 @@ def load_training(path: str | Path, state: Training, plan: Metadata | None = Non
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no checkpoint, damaged, or of another run; nothing has been changed.
+        ValueError: it is not a checkpoint, is damaged, or belongs to another run; nothing has been changed.
     """
     metadata, arrays = read_archive(Path(path))
     optimizer = state.optimizer
@@ -107,7 +107,7 @@ def _arrays(state: Training) -> Arrays:
 
 
 def _compare(made: Metadata, plan: Metadata) -> None:
-    """Raise a ValueError if what must be the same is not. A name that one plan lacks has what is usual there: None."""
+    """Raise a ValueError if two plans differ. A name that one plan lacks counts as None."""
     if not isinstance(made, dict):
         raise ValueError(f"plan: expected names and values, got {made!r:.40}")
     for name in dict.fromkeys([*plan, *made]):
@@ -135,5 +135,5 @@ def _history(saved: Metadata) -> History:
 
 
 def unmeasured(name: str, column: list[float]) -> bool:
-    """Tell whether a column of a history is one that its run did not measure."""
+    """Return whether a column of a history is one that its run did not measure."""
     return not column and name in ("train_accuracy", "test_loss", "test_accuracy", "generalization_gap")

@@ -1,8 +1,8 @@
-"""Writing safely: at every moment, whatever happens, a file is the old one or the whole new one.
+"""Writing safely: at every moment, whatever happens, a file is the old one or the complete new one.
 
-The new file is written beside the old one under a *partial* name, and takes its place in a single step when it is
-complete. No two writers choose the same partial name, be they threads of a process, or processes of two containers that
-share a folder and have the same number.
+The new file is written beside the old one under a *partial* name, and replaces it in a single step when it is complete.
+No two writers choose the same partial name: neither two threads of a process, nor processes with the same number in two
+containers that share a folder.
 """
 
 import os
@@ -18,10 +18,10 @@ STALE = 3600.0
 def write_safely(path: Path, data: bytes, verify: Callable[[Path], object]) -> None:
     """Write ``data`` to ``path``.
 
-    The new file is forced to the disk, and read again with ``verify``, before it takes the place of the old one.
+    The new file is forced to the disk, and read again with ``verify``, before it replaces the old one.
 
     Raises:
-        OSError: it cannot be written; what was there before still is.
+        OSError: it cannot be written; the old file is unchanged.
     """
     path = Path(os.path.realpath(path))  # what a link leads to, and not the link
     if path.is_dir():
@@ -48,7 +48,7 @@ def partial_beside(path: Path) -> Iterator[Path]:
 
 
 def sweep(path: Path) -> None:
-    """Remove partial files that processes have left beside ``path`` when they were killed, if they are stale.
+    """Remove stale partial files beside ``path``, left by processes that were killed.
 
     Their age is measured by a new file, since the clock of a file server may differ from that of this machine.
     """
@@ -61,10 +61,10 @@ def sweep(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Force the names in a folder to the disk, so that they survive a power cut, where the file system can do that.
+    """Force the names in a folder to the disk, so that they survive a power cut, if the file system can do that.
 
-    Some cannot, such as those of network shares; nor can a user who may not list the folder. The file itself is
-    complete, so this is no reason to fail.
+    Some cannot, such as those of network shares, and a user may lack the permission. The file itself is complete, so
+    this is no reason to fail.
     """
     if hasattr(os, "O_DIRECTORY"):
         with suppress(OSError):

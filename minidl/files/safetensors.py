@@ -10,7 +10,7 @@ from minidl.files.safe_writing import write_safely
 
 
 def write_tensors(path: Path, metadata: Metadata, arrays: Arrays) -> None:
-    """Write what `write_archive` does in the format of safetensors."""
+    """Write the same as `write_archive`, in the format of safetensors."""
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = to_json({"version": VERSION} | metadata)
     texts = {"minidl": text, "sha256": digest_of(_bytes(text, plain))}
@@ -33,7 +33,7 @@ def read_tensors(path: Path) -> tuple[Metadata, Arrays]:
 
 
 def _bytes(text: str, arrays: Arrays) -> dict[str, bytes]:
-    """Return all that a checksum must cover."""
+    """Return everything that a checksum must cover."""
     return {"minidl": text.encode()} | {name: array.tobytes() for name, array in arrays.items()}
 
 

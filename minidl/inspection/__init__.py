@@ -1,1 +1,1 @@
-"""Looking at results: curves, the classes a model gives, which it confuses, and the images it gets wrong."""
+"""Looking at results: curves, predicted classes, confused classes, and the images that a model gets wrong."""

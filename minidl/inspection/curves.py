@@ -69,6 +69,12 @@ def new_axes() -> "Axes":
     return axes
 
 
+def table_of_data(data: Any) -> str:
+    """Return a table for a notebook: shapes and dtypes of samples and labels."""
+    parts = {"x": data.x, "labels": data.labels}
+    return html_table([{"": name, "shape": str(a.shape), "dtype": str(a.dtype)} for name, a in parts.items()])
+
+
 def html_table(rows: list[dict[str, str]]) -> str:
     """Return a table with a line for each of ``rows``, which have the same keys."""
     head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])

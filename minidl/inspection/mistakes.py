@@ -1,4 +1,4 @@
-"""What a model gets wrong: which classes it takes for which, and the images themselves."""
+"""The mistakes of a model: the classes that it confuses, and the images themselves."""
 
 from typing import TYPE_CHECKING
 
@@ -29,14 +29,14 @@ def classes(model: Sequential, x: ArrayLike) -> Array:
 
 
 def confusion_matrix(model: Sequential, data: Data) -> Array:
-    """Count how often samples of each class are taken for each class.
+    """Count how often samples of each class are assigned to each class.
 
     Args:
         model: a trained model with K classes.
         data: samples (n, in_features) and labels (n,), integers from 0 to K − 1.
 
     Returns:
-        Integers (K, K): a row for each right class, a column for each given one. The diagonal counts what is right.
+        Integers (K, K): a row for each right class, a column for each predicted one. Right answers are on the diagonal.
 
     Raises:
         ValueError, TypeError: ``data`` does not fit the model.
@@ -71,7 +71,7 @@ def plot_mistakes(model: Sequential, data: Data, shape: tuple[int, int] = (28, 2
         model: a trained model whose output is log-probabilities.
         data: images (n, height · width) and labels (n,).
         shape: height and width.
-        most: how many to draw, at most.
+        most: the largest number of images to draw.
 
     Raises:
         ValueError, TypeError: an argument is not as described.

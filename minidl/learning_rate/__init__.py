@@ -1,1 +1,1 @@
-"""Which learning rate: schedules change it with time, and the range test finds one to begin with."""
+"""The learning rate: schedules change it with time, and the range test finds one to begin with."""

@@ -1,8 +1,8 @@
-"""The learning-rate range test: try all rates in one short run, and see where the loss falls.
+"""The learning-rate range test: try many learning rates in one short run, and see where the loss falls.
 
-Training starts at a rate that is far too small, and the rate grows with every update until it is far too large. The
-loss first stays where it is, then falls, flattens, and at last rises or explodes. A good rate lies where it falls most
-steeply, well to the left of its minimum: at the minimum the largest steps have already done their harm.
+Training starts at a learning rate that is far too small, and it grows with every update until it is far too large. The
+loss first stays where it is, then falls, flattens, and at last rises or explodes. Where it falls, a learning rate is
+safe. The best one is often higher, since training leaves the place that the test has seen.
 """
 
 from copy import deepcopy
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SMALLEST_FALL = 0.05
-"""A loss that falls by less than this part of its first value is taken for noise, and no rate is suggested."""
+"""If the loss falls by less than this fraction of its first value, that may be noise, and no rate is suggested."""
 
 LARGEST_RISE = 0.2
-"""A loss that has risen by this part of its lowest value so far is past its minimum, whatever comes after."""
+"""If the loss rises by this fraction of its lowest value so far, the minimum is past, whatever comes after."""
 
 START = 0.1
-"""The first part of the test, in which the moving average has few values to average, and its slope means nothing."""
+"""The first fraction of the test, in which the moving average has few values, and its slope means nothing."""
 
 
 @dataclass(repr=False)
 class RangeTest:
-    """What `lr_range_test` measured, an entry for each update."""
+    """The measurements of `lr_range_test`, an entry for each update."""
 
     lr: list[float]
     """The learning rates, rising."""
@@ -52,7 +52,7 @@ class RangeTest:
     def steepest(self) -> float:
         """Return the learning rate at which the smoothed loss falls fastest, against the logarithm of the rate.
 
-        In the manner of fast.ai's ``lr_find`` in its first version.
+        This is like the first version of fast.ai's ``lr_find``.
 
         Raises:
             ValueError: the loss never falls, so there is no suggestion.
@@ -153,7 +153,7 @@ def lr_range_test(
     seed: Seed = 0,
     loss: Loss | None = None,
 ) -> RangeTest:
-    """Train a copy of ``model`` with a rising learning rate. The model itself, and all else, stays as it is.
+    """Train a copy of ``model`` with a rising learning rate. The model itself, like everything else, stays as it is.
 
     Args:
         model: where to start from.
@@ -161,21 +161,22 @@ def lr_range_test(
         train: samples and labels, as for `minidl.fit`.
         min_lr: the rate of the first update, above 0.
         max_lr: the rate of the last, above ``min_lr``.
-        updates: how many, at least 2.
+        updates: the number of updates, at least 2.
         batch_size: samples in a batch.
         spacing: of the rates: ``"exponential"``, each the same multiple of the one before, or ``"linear"``.
-        smoothing: how much of the moving average each update keeps, from 0 up to but not including 1.
+        smoothing: the fraction of the moving average that each update keeps, from 0 up to but not including 1.
         stop_factor: stop when the smoothed loss exceeds this many times its lowest value so far, at least 1.
         seed: for the order of the samples.
         loss: as for `minidl.fit`.
 
     Returns:
-        What was measured, up to the update before the one whose loss was not finite, or too high.
+        The measurements, up to the update before the one whose loss was not finite, or too high.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
 
-    Source: Smith 2017, "Cyclical learning rates for training neural networks", section 3.3; the defaults are fast.ai's.
+    Source: fast.ai's ``lr_find``, whose defaults these are. It follows Smith 2017, "Cyclical learning rates for
+    training neural networks", section 3.3, who raises the rate linearly over several epochs and watches accuracy.
     """
     instance("model", model, Sequential)
     instance("optimizer", optimizer, Optimizer)

@@ -1,14 +1,14 @@
 """Numbers that change while training goes on: learning rates and batch sizes as functions of time.
 
-Time t is measured in epochs and is a fraction: 2.5 is halfway through the third pass over the training set. A schedule
-is then a plain function of t, the same for every batch size and for training sets of any length, and `minidl.fit` takes
-one wherever it takes a number:
+Time t is measured in epochs, with fractions: 2.5 is halfway through the third pass over the training set. So a schedule
+is a plain function of t, the same for every batch size and for training sets of any length. `minidl.fit` accepts one
+for the learning rate and for the batch size:
 
     fit(..., lr=cosine_restarts(0.1, cycle_length=1, cycle_mult=2))
     fit(..., batch_size=piecewise({0: 1024, 30: 64}))
 
-The functions here make schedules. `piecewise` also joins them: every stretch may be a schedule of its own, whose time
-starts at 0 where the stretch starts.
+The functions here make schedules. `piecewise` also joins them: each stretch may be a schedule of its own, whose time
+starts at 0 when the stretch starts.
 
     piecewise({0: linear(0.001, 0.1, length=2), 2: cosine_restarts(0.1, cycle_length=4)})
 """
@@ -152,7 +152,7 @@ def triangular(base_lr: float, max_lr: float, step_size: float) -> Schedule:
     Raises:
         ValueError: an argument is out of its range.
 
-    Source: Smith 2017, "Cyclical learning rates for training neural networks", section 3.1, where t counts iterations.
+    Source: Smith 2017, "Cyclical learning rates for training neural networks", section 3.1, with s in iterations.
     """
     return _cyclical(base_lr, max_lr, step_size, lambda _t, _cycle: 1.0)
 
@@ -196,8 +196,8 @@ def cosine_restarts(max_lr: float, min_lr: float = 0.0, cycle_length: float = 1.
 
         value(t) = η_min + ½ (η_max − η_min) (1 + cos(π T_cur / T_i))        T_{i+1} = cycle_mult · T_i
 
-    T_cur is the time since the last restart, T_i the length of this cycle. The restart is warm because the parameters
-    stay where they are: only the rate jumps.
+    T_cur is the time since the restart in epochs, with fractions, as in the paper; T_i is the length of this cycle.
+    The restart is warm because only the rate jumps, and the parameters stay where they are.
 
     Args:
         max_lr: η_max, above 0.

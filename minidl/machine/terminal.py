@@ -6,14 +6,14 @@ from typing import Any, TextIO
 
 
 def in_notebook() -> bool:
-    """Tell whether this is a Jupyter kernel, whose output is shown in a notebook."""
+    """Return whether this is a Jupyter kernel, whose output is shown in a notebook."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and "IPKernelApp" in shell.config
 
 
 def usable(stream: TextIO | Any | None) -> bool:
-    """Tell whether ``stream`` can be written to: a program without a console has None, or a closed one."""
+    """Return whether ``stream`` can be written to: a program without a console has None, or a closed one."""
     return stream is not None and not getattr(stream, "closed", False)
 
 

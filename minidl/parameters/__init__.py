@@ -1,4 +1,4 @@
-"""What stands behind the vector of parameters: views, names, freezing, weight decay, blocks.
+"""The machinery behind the vector of parameters: views, names, freezing, blocks, and the state of an optimiser.
 
-The modules of the path build on these. Their formulas can be read without them, so consult these when you meet them.
+The modules of the path build on these. You can read their formulas without them, and look here when you need to.
 """

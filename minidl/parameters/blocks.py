@@ -1,9 +1,10 @@
 """The walk of an optimiser through the parameters: stretch by stretch, and each stretch in blocks.
 
-An optimiser's formula treats every parameter alone, so it does not matter in which portions the parameters come. Two
-things decide these portions.
+An optimiser's formula treats every parameter separately, so the parameters may come in any portions. Two things decide
+these portions.
 
-*Groups.* A model may leave out the parameters of frozen layers, or give a layer a learning rate of its own.
+*Groups.* A model may leave out the parameters of frozen layers, which do not learn, or give a layer a learning rate of
+its own.
 
 *Blocks.* On a CPU the parameters come in blocks that stay in the processor's cache. A formula in NumPy makes temporary
 arrays, and for 1.9 million parameters these would travel to main memory and back. Measured for Adam on the network of
@@ -20,7 +21,7 @@ BLOCK = 65536
 
 
 class Group(NamedTuple):
-    """A stretch of the vector of parameters that is treated alike; what no group covers stays as it is, bit for bit."""
+    """A stretch of the vector of parameters that is treated alike; parameters outside all groups do not change."""
 
     part: slice
     """Where the stretch is: a slice with both ends."""

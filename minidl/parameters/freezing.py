@@ -1,8 +1,8 @@
-"""Freezing: some layers are trained, others keep what they have learned elsewhere.
+"""Freezing: some layers are trained, and others keep their parameters.
 
-A *frozen* layer's parameters stay as they are, bit for bit. The gradient still passes through it to layers below, if
-these learn; below the lowest layer that learns, no gradient is computed at all. A layer may also learn at a learning
-rate of its own. An optimiser learns both from `Freezing.groups`, a list of stretches of the vector of parameters.
+A *frozen* layer does not learn: its parameters stay as they are, bit for bit. The gradient still passes through it to
+layers below, if these learn. Below the lowest layer that learns, no gradient is computed at all. A layer may also have
+a learning rate of its own. `Freezing.groups`, a list of stretches of the vector of parameters, tells an optimiser both.
 """
 
 from math import prod
@@ -13,10 +13,10 @@ from minidl.parameters.parts import Parts
 
 
 class Freezing(Parts):
-    """The base of `minidl.Sequential` that takes layers out of training and back."""
+    """The base of `minidl.Sequential` that freezes and unfreezes layers."""
 
     def freeze(self, *which: int | str) -> None:
-        """Take layers out of training, named as in `layer`; without an argument, all of them.
+        """Freeze layers, named as in `layer`; without an argument, all of them.
 
         Their parameters then stay as they are, bit for bit, whatever the optimiser. In a loop of your own, pass the
         groups to the optimiser: ``optimizer.step(model.params, model.grads, model.groups)``.
@@ -25,7 +25,7 @@ class Freezing(Parts):
             layer.frozen = True
 
     def unfreeze(self, *which: int | str) -> None:
-        """Take layers back into training, named as in `layer`; without an argument, all of them."""
+        """Let layers learn again, named as in `layer`; without an argument, all of them."""
         for layer in [self.layer(name) for name in which] or self.layers:
             layer.frozen = False
 
@@ -60,10 +60,10 @@ class Freezing(Parts):
 
     @property
     def frozen_prefix(self) -> int:
-        """How many layers at the start are out of training: up to the last frozen one below all layers that learn.
+        """The number of frozen layers at the start: up to the last frozen one below all layers that learn.
 
         They work as in evaluation: dropout passes everything on, and batch normalisation uses its moving averages and
-        leaves them alone. So their output for a sample is always the same, and may be computed once for all epochs.
+        does not change them. So their output for a sample is always the same, and may be computed once for all epochs.
         """
         below = self.layers[: self.first_learning]
         return max((i + 1 for i, layer in enumerate(below) if layer.frozen), default=0)

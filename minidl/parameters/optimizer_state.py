@@ -1,19 +1,23 @@
-"""What an optimiser carries from step to step: a count, and vectors as long as the parameters of one model."""
+"""The state of an optimiser between steps: a count, and vectors as long as the parameters of one model."""
 
 from typing import Any, ClassVar, Self
 from weakref import ReferenceType, ref
 
 from minidl.backend import Array, array_module
+from minidl.parameters.fusing import Formula, carry_out
 from minidl.parameters.ownership import Home, home_of, same_home
 from minidl.parameters.settings import Settings
 
 
 class OptimizerState(Settings):
-    """The base of `minidl.Optimizer` that makes its state, and refuses parameters that it does not belong to."""
+    """The base of `minidl.Optimizer` that makes its state, and refuses the parameters of another model."""
 
     t: int
     state: dict[str, Array]
     state_names: ClassVar[tuple[str, ...]]
+    fused: bool = False
+    """Whether formulas are carried out in one loop: `minidl.fit` sets it where that saves time, you may in a loop of
+    your own. It changes no result."""
     _home: Home | None = None  # where the parameters are that the state belongs to; None if that is not known
     _latest: "ReferenceType[Array] | None" = None  # the array that the latest step was made on
 
@@ -56,6 +60,10 @@ class OptimizerState(Settings):
     def _seen(self, params: Array) -> bool:
         """Tell whether the latest step was made on this very array, so that there is nothing to find out."""
         return self._latest is not None and self._latest() is params
+
+    def apply(self, formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float, ...]) -> None:
+        """Change w and the state, ``arrays`` without the second, by a formula; see `minidl.parameters.fusing`."""
+        carry_out(formula, arrays, scalars, self.fused)
 
     def reset(self) -> None:
         """Forget all steps, as if the optimiser were new; the settings stay as they are."""

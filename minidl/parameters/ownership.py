@@ -1,8 +1,8 @@
-"""Whose parameters they are: an optimiser's state belongs to one model, and is of no use to another.
+"""Ownership of parameters: an optimiser's state belongs to one model, and is of no use to another.
 
-Momentum that was gathered on one model pushes the next one, of the same shape, in a direction that means nothing there,
-and nothing looks wrong. So each model makes its vector of parameters known here, and an optimiser remembers on which of
-them it has made its steps. Plain arrays, which belong to no model, are not followed.
+Momentum from one model pushes another one of the same shape in a meaningless direction, and nothing looks wrong. So
+each model registers its vector of parameters here, and an optimiser remembers on which of them it has made its steps.
+Plain arrays, which belong to no model, are not tracked.
 """
 
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ VECTORS: "WeakValueDictionary[int, Array]" = WeakValueDictionary()
 
 
 def claim(params: Array) -> None:
-    """Make known that ``params`` is the vector of a model."""
+    """Register ``params`` as the vector of a model."""
     owner = owner_of(params)
     VECTORS[id(owner)] = owner
 

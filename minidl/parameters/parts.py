@@ -1,6 +1,6 @@
 """The parts of a network: find a layer by name, take several as a network of their own, copy them, list them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from numbers import Integral
 from typing import Any, Self
@@ -20,6 +20,7 @@ class Parts:
     grads: Array
     in_features: int | None
     out_features: int | None
+    watch: Callable[[Layer, str, Array], None] | None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; what is assigned to ``params`` or ``grads`` is copied into them: see `Views`.
@@ -54,7 +55,7 @@ class Parts:
         ``fit(model[4:], …)`` trains the end of ``model``. A copy of a part shares nothing.
 
         Raises:
-            TypeError: ``part`` is no slice.
+            TypeError: ``part`` is not a slice.
             ValueError: it skips layers, or contains none.
         """
         if not isinstance(part, slice):
@@ -70,13 +71,31 @@ class Parts:
         return network
 
     def _adopt(self, params: Array, grads: Array) -> None:
-        """Put two vectors in place of those before, and let optimisers know that the first is that of a model."""
+        """Replace both vectors, and register the first as that of a model."""
         vars(self).update(params=params, grads=grads)
         claim(params)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave ``watch`` out of copies: it is a function that looks at this model."""
         return {name: value for name, value in vars(self).items() if name != "watch"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make a copy whole: its layers come without views, and get them here."""
+        self.__dict__.update(state)
+        self._bind(self.params, self.grads)
+        for layer in self.layers:
+            layer.owned = True
+
+    def _bind(self, params: Array, grads: Array) -> None:
+        raise NotImplementedError  # `Sequential` does
+
+    def _show(self, layer: Layer, dx: Array | None = None) -> None:
+        """Show the gradients of a layer to `watch`."""
+        if self.watch is not None:
+            for name in layer.param_shapes():
+                self.watch(layer, "d" + name, getattr(layer, "d" + name))
+            if dx is not None:
+                self.watch(layer, "dx", dx)
 
     def copy_from(self, other: Self) -> None:
         """Take over the parameters and buffers of a network with the same layers.

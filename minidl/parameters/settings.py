@@ -1,4 +1,4 @@
-"""The settings of an optimiser, such as its learning rate: checked and made plain whenever they are set.
+"""The settings of an optimiser, such as its learning rate: checked, and made plain numbers, whenever they are set.
 
 A check in the constructor alone would let ``optimizer.lr = np.float64(0.1)`` pass, which turns float32 into float64 in
 the formula, or ``optimizer.lr = -1``. So every assignment goes through the check that stands beside the argument.
@@ -39,7 +39,7 @@ class Settings:
         """Set an attribute, checked if it is a setting. A NumPy scalar becomes a plain number.
 
         Raises:
-            TypeError, ValueError: it is out of its range.
+            TypeError, ValueError: it is out of range.
         """
         if isinstance(value, np.generic):
             value = value.item()
@@ -83,7 +83,7 @@ def checks_of(kind: type) -> dict[str, Callable[[str, Any], Any]]:
 
 def settings_of(optimizer: Any) -> dict[str, Any]:
     """Return all that is public and no method, without state, ready for JSON: settings, however they are declared."""
-    hidden = ("t", "state", "state_names", "lr_moved")
+    hidden = ("t", "state", "state_names", "lr_moved", "fused")
     names = [name for name in dir(optimizer) if not name.startswith("_") and name not in hidden]
     kept = {name: getattr(optimizer, name) for name in names}
     methods = {name for name in names if callable(getattr(type(optimizer), name, None))}

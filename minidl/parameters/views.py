@@ -2,9 +2,9 @@
 
 `minidl.Sequential` holds the parameters of all layers end to end in one vector, and their gradients in another. Each
 layer's W, b, dW and db are windows on these, which NumPy calls *views*: writing into ``dW`` writes into the vector of
-gradients. `Views` is that part of a layer, together with what the model, the files and the errors need to know of it.
+gradients. `Views` is that part of a layer, together with the facts about it that models, files and errors need.
 
-A window must stay where it is. If ``layer.W = v`` put another array in its place, the layer would compute with v while
+A window must stay where it is. If ``layer.W = v`` replaced it by another array, the layer would compute with v while
 the optimiser moved the old numbers, and training would seem stuck. So an assignment copies into the window.
 """
 
@@ -24,17 +24,17 @@ class Views:
     """
 
     in_features: int | None = None
-    """How many features x must have; None where any number will do."""
+    """The number of features of x; None if any number is allowed."""
     out_features: int | None = None
-    """How many features y has; None where it has as many as x."""
+    """The number of features of y; None if it is that of x."""
     name: str = ""
-    """What `minidl.Sequential` finds the layer by. Unless you set it, the class and the position: dense0."""
+    """The name by which `minidl.Sequential` finds the layer. Unless you set it, class and position: dense0."""
     frozen: bool = False
-    """Whether training leaves the parameters alone. Set by `minidl.Sequential.freeze`."""
+    """Whether the layer does not learn. Set by `minidl.Sequential.freeze`."""
     lr_scale: float = 1.0
     """The layer's learning rate as a multiple of the optimiser's. Set by `minidl.Sequential.scale_lr`."""
     owned: bool = False
-    """Whether the layer is part of a model already."""
+    """Whether the layer already belongs to a model."""
     arguments: tuple[str, ...] = ()
     """The attributes that hold, in order, the arguments with which to make another such layer."""
     buffers: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Views:
     _windows: frozenset[str] = frozenset()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute: copy into a window; make a NumPy scalar, which could change the dtype of y, a plain number.
+        """Set an attribute: copy into a window; convert a NumPy scalar, which could change the dtype of y, to a number.
 
         Raises:
             ValueError: ``value`` does not fit the window.
@@ -104,7 +104,7 @@ class Views:
     def __getstate__(self) -> dict[str, Any]:
         """Leave views and memory out of copies: a copied model binds its layers to vectors of its own.
 
-        A rule of initialisation that only this program knows, such as a lambda, has done its work and stays behind.
+        An initialiser that only this program knows, such as a lambda, has done its work and is left out.
         """
         left = self._windows | {"_windows", "_memory", "owned"}
         state = {key: value for key, value in vars(self).items() if key not in left}

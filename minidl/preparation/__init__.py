@@ -1,1 +1,1 @@
-"""What happens to data before training: standardising, and splitting off a part that is not trained on."""
+"""Preparing data for training: standardising, and splitting off a part that is not trained on."""

@@ -1,4 +1,4 @@
-"""Splitting: part of the data is held back from training, to judge a model by what it has not seen."""
+"""Splitting: part of the data is held back from training, to judge a model on samples that it has not seen."""
 
 from fractions import Fraction
 from numbers import Integral, Real
@@ -11,7 +11,7 @@ from minidl.checks.data import as_array
 
 
 def chosen_rows(rows: Any, x: Array) -> Any:
-    """Return a slice as it is, and the numbers of rows, or a mask of True and False, as an array beside ``x``.
+    """Return a slice as it is, and numbers of rows, or a mask of True and False, as an array on the backend of ``x``.
 
     Raises:
         TypeError: ``rows`` is neither.
@@ -28,14 +28,14 @@ def chosen_rows(rows: Any, x: Array) -> Any:
 
 
 def split_rows(n: int, first: Any, rng: Generator, labels: Array | None = None) -> tuple[Array, Array]:
-    """Return the numbers of the samples of two parts, both in random order, which together are all n.
+    """Return the numbers of the samples of two parts, both in random order; together they are all n.
 
     Args:
-        n: how many samples there are, at least 2.
-        first: how many the first part has: a whole number below n, or a fraction between 0 and 1.
+        n: the number of samples, at least 2.
+        first: the size of the first part: a whole number below n, or a fraction between 0 and 1.
         rng: draws the order.
-        labels: the classes of the samples, (n,), if each part is to have its proportion of each class: as nearly as
-            whole samples allow. None to leave that to chance.
+        labels: the classes of the samples, (n,), to give each part its proportion of each class, as nearly as whole
+            samples allow. None to leave that to chance.
 
     Raises:
         TypeError, ValueError: an argument is not as described, or a part would be empty.
@@ -69,9 +69,9 @@ def part_size(n: int, first: Any) -> int:
 
 
 def apportioned(counts: list[int], size: int) -> list[int]:
-    """Return how many of each class to take, ``size`` in all: the whole part of each quota, then the largest rests.
+    """Return how many of each class to take, ``size`` in all: whole parts of the quotas, then the largest remainders.
 
-    This is Hamilton's method of giving parties their seats.
+    This is Hamilton's method, by which some parliaments distribute their seats.
     """
     quotas = [Fraction(count * size, sum(counts)) for count in counts]
     taken = [int(quota) for quota in quotas]

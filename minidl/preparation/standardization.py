@@ -1,7 +1,7 @@
 """Standardising: samples shifted and scaled to mean 0 and standard deviation 1, which is what initial weights expect.
 
-The numbers to do it with are learned from the training set. They belong to the trained model as its weights do: a new
-sample means nothing to the network unless it has been shifted and scaled by the same numbers.
+Mean and standard deviation are learned from the training set. They belong to the trained model as its weights do: the
+network can only use a new sample that has been shifted and scaled by the same numbers.
 """
 
 import math
@@ -27,14 +27,14 @@ def standardize(
 
     The initial weights are made for inputs of mean 0 and variance 1 (see `minidl.initializers`). The test set is
     scaled by the two numbers of the training set: nothing may be learned from it, not even its mean. On MNIST, with
-    pixels from 0 to 1, they are 0.1307 and 0.3081. ``train.standardizer`` keeps them, for samples yet to come.
+    pixels from 0 to 1, they are 0.1307 and 0.3081. ``train.standardizer`` keeps them for new samples.
 
     Args:
         train: samples of any real numbers, such as pixels from 0 to 255, and their labels.
         test: the same for the test set.
         dtype: of the result, ``"float32"`` or ``"float64"``.
-        per_feature: take two numbers for each feature, for a table whose columns have units of their own. A column of
-            equal values becomes 0. Pixels need one scale for all: one that is nearly always black would be blown up.
+        per_feature: use two numbers for each feature, for a table whose columns have different units. A column of
+            equal values becomes 0. Pixels need one scale for all, or one that is nearly always black would be blown up.
 
     Raises:
         TypeError, ValueError: there are no samples, or they have different shapes; or not all are finite numbers; or
@@ -50,7 +50,7 @@ def standardize(
 
 
 class Standardizer:
-    """Compute (x − mean) / std with the numbers of a training set; call it with samples to do so.
+    """Compute (x − mean) / std with the numbers of a training set: call it with samples.
 
     `minidl.standardize` keeps the one it has used as ``train.standardizer``, and `minidl.save` stores it with a model.
 
@@ -102,7 +102,7 @@ class Standardizer:
         return result
 
     def scaled(self, name: str, x: Array) -> Array:
-        """Do so with an array that errors call ``name``, without a look at whether the numbers are finite."""
+        """Do the same with an array that errors call ``name``, without checking that the numbers are finite."""
         numeric(name, x)
         if isinstance(self.mean, float):
             result: Array = x.astype(self.dtype)

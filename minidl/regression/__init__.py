@@ -1,1 +1,1 @@
-"""Numbers in place of classes: what a network needs to predict a price or a temperature."""
+"""Numbers instead of classes: the loss of a network that predicts a price or a temperature."""

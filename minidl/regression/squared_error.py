@@ -1,8 +1,8 @@
-"""The squared error: a loss for numbers in place of classes.
+"""The squared error: a loss for numbers instead of classes.
 
-A network that ends in a Dense layer, without LogSoftmax, can give any numbers. If what it is to predict scatters around
-them normally, with the same variance everywhere, then the negative log-likelihood is the squared error, up to a factor
-and a constant: the same principle as in `minidl.losses`.
+A network that ends in a Dense layer, without LogSoftmax, can output any numbers. If the targets scatter around them
+normally, with the same variance everywhere, then the negative log-likelihood is the squared error, up to a factor and a
+constant. The principle is the same as in `minidl.losses`.
 """
 
 from minidl.backend import Array, convert
@@ -15,8 +15,8 @@ class MSELoss(Loss):
 
         L = 1/(B K) Σ_b Σ_k (y_bk − t_bk)²          dy_bk = 2 (y_bk − t_bk) / (B K)
 
-    y_bk appears in one term only, whose derivative is that. Pass it to `minidl.fit` as ``loss``; the labels of the data
-    are then numbers (n,) or (n, K), and accuracies, which only classes have, are not measured.
+    y_bk appears in one term only, whose derivative this is. Pass the loss to `minidl.fit` as ``loss``. The labels of
+    the data are then numbers (n,) or (n, K), and no accuracies are measured, since only classes have them.
 
     Source: Goodfellow, Bengio and Courville 2016, "Deep Learning", section 5.5.1. PyTorch: ``nn.MSELoss``.
     """
@@ -29,7 +29,7 @@ class MSELoss(Loss):
 
         Args:
             y: the model's output, (B, K).
-            targets: what it should be, (B, K); or (B,), if K is 1.
+            targets: the desired output, (B, K); or (B,), if K is 1.
 
         Returns:
             L, an array of no dimensions with the dtype of ``y``.

@@ -1,1 +1,1 @@
-"""What keeps a network from learning its training set by heart, and what keeps its signals in range."""
+"""Regularisation: methods that keep a network from learning its training set by heart; and batch normalisation."""

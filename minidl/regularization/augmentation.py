@@ -1,7 +1,7 @@
 """Augmentation: training images moved, turned and resized a little, differently each time they are seen.
 
-A digit stays the same digit when it is shifted by a pixel, but not to a dense layer, to which every pixel is a feature
-of its own. Showing it many such images teaches it what it has no way to know.
+A digit that is shifted by a pixel is the same digit. A dense layer cannot know this, because it treats every pixel as a
+feature of its own. Many such images teach it.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class RandomAffine:
 
         source = o + (1/s) Rᵀ (target − o − t)
 
-    What comes from outside the image has the value of its nearest edge.
+    A point outside the image has the value of the nearest edge.
 
     Args:
         shift: largest shift in pixels, along each axis and in both directions, at least 0.
@@ -40,7 +40,7 @@ class RandomAffine:
         shape: height and width of the images, at least 1 each.
 
     Raises:
-        TypeError, ValueError: an argument is out of its range.
+        TypeError, ValueError: an argument is out of range.
         ImportError: SciPy is missing: install minidl[augment].
 
     Source: Simard, Steinkraus and Platt 2003, "Best practices for convolutional neural networks applied to visual
@@ -62,7 +62,7 @@ class RandomAffine:
             raise ImportError("RandomAffine warps images with SciPy: install minidl[augment]") from error
 
     def __call__(self, x: Array, rng: Generator) -> Array:
-        """Return changed images for ``x``, both (B, height · width); the work is done in main memory.
+        """Return changed images of ``x``, both (B, height · width); the work is done in main memory.
 
         Raises:
             ValueError: the number of features is not height · width.

@@ -1,6 +1,6 @@
-"""Dropout: in training, units are silenced at random, so that no unit can rely on the presence of another.
+"""Dropout: in training, units are silenced at random, so that no unit can rely on another.
 
-Every batch thus trains another, thinner network, and evaluation uses them all at once.
+So each sample of each batch trains a different, thinner network. Evaluation uses all units at once.
 """
 
 from minidl.backend import Array, Generator, convert
@@ -14,17 +14,17 @@ class Dropout(Layer):
         y = x m / (1 − p)        with m = 1 with probability 1 − p, else 0
         dx = dy m / (1 − p)
 
-    The mean of y over all m is x, and so evaluation, which returns x itself, needs no scaling. (The paper scales in
+    The mean of y over all m is x. So evaluation, which returns x itself, needs no scaling. (The paper scales in
     evaluation instead; this form is called *inverted*.)
 
-    The masks m come from a generator that `minidl.Sequential` derives from its seed. It is drawn from in main memory,
-    so that all backends have the same masks.
+    The masks m come from a generator that `minidl.Sequential` derives from its seed. It draws in main memory, so that
+    all backends have the same masks.
 
     Args:
         p: the probability that a value is dropped, from 0 up to but not including 1.
 
     Raises:
-        TypeError, ValueError: ``p`` is no number, or out of its range.
+        TypeError, ValueError: ``p`` is not a number, or is out of range.
 
     Source: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting", section 4,
     where p is the probability to keep. PyTorch: ``nn.Dropout``, with this p.
@@ -36,7 +36,7 @@ class Dropout(Layer):
         self.p = below_one("p", p)
 
     def init_params(self, rng: Generator) -> None:
-        """Take a generator of its own; the weights that ``rng`` draws for other layers stay as they are without it."""
+        """Make a generator of its own; the weights that ``rng`` draws for other layers do not change."""
         (self.rng,) = rng.spawn(1)
 
     def forward(self, x: Array, training: bool = False) -> Array:

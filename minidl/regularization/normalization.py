@@ -1,8 +1,8 @@
-"""Batch normalisation: every feature is brought to mean 0 and variance 1, over the samples it is computed with.
+"""Batch normalisation: every feature gets mean 0 and variance 1, over the samples of the batch.
 
-This keeps the inputs of a layer where its weights expect them, however the layers before it change. The price is that a
-sample's output depends on the others in its batch. Evaluation must not depend on them, so training gathers moving
-averages of mean and variance, which evaluation uses in their place. Their *decay* sets how closely they follow.
+This often makes training faster and steadier; why is disputed (``docs/engine/regularization/normalization.md``). The
+price is that a sample's output depends on the others in its batch. In evaluation it must not, so training gathers
+moving averages of mean and variance, and evaluation uses these instead. Their *decay* sets how slowly they follow.
 """
 
 from minidl.backend import Array, Generator, array_module, on_host
@@ -38,12 +38,12 @@ class BatchNorm(Layer):
 
     Parameters: ``gamma`` (D,), starting at 1, and ``beta`` (D,), starting at 0.
 
-    Frozen, the moving averages stay as they are too. In training a frozen layer still normalises by the batch if
-    layers below it learn; its averages are then those of a network that is no more, so freeze from the input upwards.
+    In a frozen layer, the moving averages stay as they are too. In training it still normalises by the batch if layers
+    below it learn. Its averages then belong to a network that no longer exists, so freeze from the input upwards.
 
     Raises:
-        TypeError, ValueError: an argument is out of its range; or, in training, a part is a single sample, whose
-            variance is unknown.
+        TypeError, ValueError: an argument is out of range; or, in training, a part is a single sample, whose variance
+            is unknown.
 
     Source: Ioffe and Szegedy 2015, "Batch normalization", algorithms 1 and 2; Hoffer, Hubara and Soudry 2017, "Train
     longer, generalize better", algorithm 1, for ghosts. PyTorch: ``nn.BatchNorm1d``, whose momentum is 1 − decay.

@@ -18,6 +18,7 @@ from lab.contestants.task import IMAGES_TO_EVALUATE, Task, Work
 from lab.network import mnist
 from lab.network import network as network_of_chapter37
 from minidl.machine import doctor
+from minidl.parameters.fusing import can_fuse
 
 
 def network(task: Task) -> minidl.Sequential:
@@ -28,6 +29,9 @@ def network(task: Task) -> minidl.Sequential:
 def training(task: Task) -> minidl.Training:
     """Return the network and the optimiser of a task, ready for `minidl.descend`."""
     optimizer = getattr(minidl, task.optimizer)(task.lr)
+    optimizer.fused = task.has("fast")
+    if optimizer.fused and not can_fuse():
+        raise ImportError("the extra fast is not installed")
     return minidl.Training(network(task), optimizer, np.random.default_rng(task.seed))
 
 
