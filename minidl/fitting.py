@@ -19,9 +19,9 @@ from minidl.callbacks.early_stopping import EarlyStopping
 from minidl.callbacks.fusing import Fusing
 from minidl.callbacks.interruption import KeepHistory
 from minidl.callbacks.progress import ProgressBar
-from minidl.checks import flag, function_or_none, generator, instance, positive, positive_int
+from minidl.checks import flag, function_or_none, generator, positive, positive_int
 from minidl.checks.data import Pair, check_input, check_sets, is_regression
-from minidl.checks.plan import check_callbacks, check_plan, check_stopping
+from minidl.checks.plan import check_callbacks, check_optimizer, check_plan, check_stopping
 from minidl.datasets import Data, batch_bounds, take
 from minidl.learning_rate.schedules import constant, scheduled
 from minidl.loop import Batches, Callback, History, Schedule, Training, run
@@ -100,9 +100,7 @@ def fit(
     """
     loss = NLLLoss() if loss is None else loss
     sets = check_sets(model, loss, train=train, test=test)
-    instance("optimizer", optimizer, Optimizer)
-    positive("optimizer.lr", optimizer.lr)
-    optimizer.check(model.params, model.grads)
+    check_optimizer(optimizer, model)
     epochs, n = positive_int("epochs", epochs), len(sets[0][0])
     schedule = lr if lr is None or callable(lr) else constant(positive("lr", lr))
     function_or_none("augment", augment)
@@ -116,7 +114,7 @@ def fit(
     saver, resumed = None, False
     if checkpoint is not None:
         every = None if checkpoint_every is None else positive_int("checkpoint_every", checkpoint_every)
-        plan = plan_of(optimizer, sets, batch_size, lr, early_stopping, seed, loss)
+        plan = plan_of(optimizer, sets, batch_size, lr, early_stopping, seed, loss, augment)
         saver = Checkpoint(checkpoint_path(checkpoint, state.rng), every, plan)
         resumed = saver.open(state, resume)
     elif resume or checkpoint_every is not None:

@@ -20,7 +20,7 @@ Four rules apply to every layer, and the tests check them:
 from typing import Any
 
 from minidl.backend import Array, Generator, array_module
-from minidl.checks import positive_int
+from minidl.checks import function, positive_int
 from minidl.initializers import Initializer, he_normal
 from minidl.parameters.views import Views
 
@@ -105,7 +105,7 @@ class Dense(Layer):
     def __init__(self, in_features: int, out_features: int, init: Initializer = he_normal):
         self.in_features = positive_int("in_features", in_features)
         self.out_features = positive_int("out_features", out_features)
-        self.init = init
+        self.init = function("init", init, "minidl.he_normal; an activation is a layer of its own: minidl.ReLU()")
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of W and b."""

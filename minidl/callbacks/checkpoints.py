@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+
 from minidl.backend import Array, Generator, to_numpy
 from minidl.callbacks.signals import Signals
 from minidl.checks.data import Pair
@@ -21,14 +23,18 @@ from minidl.files.archives import Metadata
 from minidl.files.models import state_of
 from minidl.files.runs import load_training, save_training
 from minidl.files.safe_writing import sweep
+from minidl.learning_rate.schedules import MadeBy
 from minidl.loop import Callback, Training
-from minidl.losses import Loss, NLLLoss
+from minidl.losses import Loss
 from minidl.machine.terminal import in_notebook, tell
 from minidl.optimizers import Optimizer
-from minidl.parameters.settings import settings_of
+from minidl.parameters.settings import described, settings_of
 
 A_SCHEDULE = "a schedule"
 """What stands in a plan for a function, which cannot be compared."""
+
+ROWS = 1000
+"""About so many samples, evenly spaced, stand for all: reading all of a mapped file may take minutes."""
 
 
 class Checkpoint(Callback):
@@ -129,26 +135,40 @@ def checkpoint_path(checkpoint: str | Path, rng: Generator) -> Path:
 
 
 def plan_of(
-    optimizer: Optimizer, sets: list[Pair], batch_size: Any, lr: Any, early_stopping: Any, seed: Any, loss: Loss
+    optimizer: Optimizer,
+    sets: list[Pair],
+    batch_size: Any,
+    lr: Any,
+    early_stopping: Any,
+    seed: Any,
+    loss: Loss,
+    augment: Any,
 ) -> Metadata:
     """Return what must be the same when a run resumes, as far as it can be compared.
 
-    Of the samples that is their number and a checksum of their labels; of a schedule, only that it is one; of the
-    optimiser, every setting, with the learning rate as it was before a run moved it; of the test set, only whether
-    there is one; of the loss, its class. None stands for what is usual.
+    Of the samples that is their number, and checksums of the labels and of some rows; of a schedule, the call that made
+    it, if that is known; of the optimiser, every setting, with the learning rate as it was before a run moved it; of
+    the test set, its size; of loss and augmentation, the name.
     """
-    host = to_numpy(sets[0][1])
-    numbers = host.astype("<f8" if host.dtype.kind == "f" else "<i8")
+    x, labels = map(to_numpy, sets[0])
+    some = np.ascontiguousarray(x[:: max(1, len(x) // ROWS)])
+    numbers = labels.astype("<f8" if labels.dtype.kind == "f" else "<i8")
     began, ended = optimizer.lr_moved or (optimizer.lr, optimizer.lr)
     plan = {"optimizer": type(optimizer).__name__} | settings_of(optimizer)
-    plan |= {"samples": len(host), "labels": crc32(numbers.tobytes())}
-    plan |= {"batch_size": A_SCHEDULE if callable(batch_size) else int(batch_size)}
+    plan |= {"samples": len(x), "x": crc32(some.tobytes()), "labels": crc32(numbers.tobytes())}
+    plan |= {"batch_size": schedule_as_text(batch_size) if callable(batch_size) else int(batch_size)}
     if lr is not None:
-        plan["lr"] = A_SCHEDULE if callable(lr) else float(lr)
+        plan["lr"] = schedule_as_text(lr) if callable(lr) else float(lr)
     elif optimizer.lr == ended:
         plan["lr"] = began
     plan |= {"seed": int(seed) if isinstance(seed, Integral) else None}
-    plan |= {"loss": None if type(loss) is NLLLoss else type(loss).__name__}
-    plan |= {"test": None if len(sets) > 1 else "left out"}
+    plan |= {"loss": type(loss).__name__, "augment": described(augment)}
+    plan |= {"test": len(sets[1][0]) if len(sets) > 1 else None}
     names = ("patience", "min_improvement", "column")
     return plan | {"early_stopping": early_stopping and [getattr(early_stopping, name) for name in names]}
+
+
+def schedule_as_text(schedule: Any) -> str:
+    """Return the call that made a schedule; of a function of your own, only that it is one."""
+    text = repr(schedule)
+    return text if isinstance(schedule, MadeBy) and " at 0x" not in text else A_SCHEDULE

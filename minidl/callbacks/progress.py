@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minidl.backend import Array
 from minidl.callbacks.divergence import can_look
@@ -15,6 +15,8 @@ from minidl.machine.terminal import in_notebook, usable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+Result = TypeVar("Result")
 
 
 class ProgressBar(Callback):
@@ -36,8 +38,21 @@ class ProgressBar(Callback):
     @contextmanager
     def around(self, state: Training) -> Iterator[None]:
         """Open the bar, at the place where a resumed run left it, and close it in the end."""
-        with self.open(state.updates) as self.bar:
+        self.bar = self.draw(lambda: self.open(state.updates)) or self.open(state.updates)
+        try:
             yield
+        finally:
+            self.draw(self.bar.close)
+
+    def draw(self, action: Callable[[], Result]) -> Result | None:
+        """Do something that writes, and return its result. A terminal that is gone, or lacks a letter, hides the bar."""
+        try:
+            return action()
+        except (OSError, ValueError):
+            self.show = False
+            if hasattr(self, "bar"):
+                self.bar.disable = True
+            return None
 
     def open(self, updates: int) -> tqdm[Any]:
         """Return the bar, hidden if nobody can see it."""
@@ -57,7 +72,7 @@ class ProgressBar(Callback):
         if can_look(state):
             self.loss = f", loss {float(loss):.4f}"
             self.write(state, state.epoch)
-        self.bar.update()
+        self.draw(self.bar.update)
 
     def after_epoch(self, state: Training) -> None:
         """Show the new test accuracy."""

@@ -106,6 +106,13 @@ def function_or_none(name: str, value: Any) -> None:
         raise TypeError(f"{name}: expected a function or None, got {value!r}")
 
 
+def function(name: str, value: Any, example: str) -> Any:
+    """Return ``value``, if it is a function or another callable; else raise a TypeError."""
+    if not callable(value):
+        raise TypeError(f"{name}: expected a function, such as {example}, got {value!r}")
+    return value
+
+
 def flag(name: str, value: Any) -> bool:
     """Return ``value``, if it is True or False; else raise a TypeError."""
     if not isinstance(value, bool):

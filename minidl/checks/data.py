@@ -73,7 +73,9 @@ def _of_objects(name: str, array: Array) -> Array:
         return plain.astype("float64")
     except (TypeError, ValueError):
         odd = next(value for value in plain.ravel().tolist() if not isinstance(value, int | float))
-        raise TypeError(f"{name}: expected numbers, got {odd!r:.40} among them; drop or fill missing values") from None
+        missing = odd is None or str(odd) in ("<NA>", "NaT", "nan")
+        how = "drop or fill missing values" if missing else "make a number, or several, of each"
+        raise TypeError(f"{name}: expected numbers, got {odd!r:.40} among them; {how}") from None
 
 
 def pair(name: str, data: Any) -> Pair:
@@ -89,6 +91,8 @@ def pair(name: str, data: Any) -> Pair:
     except (TypeError, ValueError):
         got = type(data).__name__ + (f" of {len(data)}" if isinstance(data, tuple | list) else "")
         how = "; give samples and labels together, (x, labels)" if hasattr(data, "__array__") else ""
+        if isinstance(data, zip) or (isinstance(data, list) and data and isinstance(data[0], tuple)):
+            how = "; these are pairs of one sample and one label: x, labels = zip(*pairs) takes them apart"
         raise TypeError(f"{name}: expected a pair of arrays (x, labels), got {got}{how}") from None
     x, labels = as_array(name, x), as_array(f"{name}: labels", labels)
     if len(x) != len(labels):
@@ -163,7 +167,7 @@ def samples(name: str, values: Any, model: Sequential) -> Array:
     if x.dtype.kind in "iu" and not (int(x.min()) >= -1 and int(x.max()) <= 1):
         raise TypeError(
             f"{name}: the model computes in {like.dtype}, got samples of {x.dtype} from {x.min()} to {x.max()}; "
-            f"{SCALE_INPUTS}. If they are meant as they are, use astype({str(like.dtype)!r})"
+            f"{SCALE_INPUTS}. If they are meant as they are, use numpy.asarray(x, {str(like.dtype)!r})"
         )
     return to_model(name, x, like)
 
@@ -193,7 +197,11 @@ def numeric(name: str, x: Array) -> None:
     if kind in "US":
         where, odd = _first_text(x)
         what += f", such as {odd!r:.40}{where}" if odd else ""
-        how = "give each category a column of 0 and 1" if odd else "these are numbers as text: use astype(float)"
+        how = (
+            "give each category a column of 0 and 1"
+            if odd
+            else "these are numbers as text: use numpy.asarray(x, float)"
+        )
     raise TypeError(f"{name}: expected numbers, got {what}; {how}")
 
 
@@ -274,13 +282,13 @@ def warn_of_scale(arrays: Mapping[str, Array], remedy: str) -> bool:
 def _other_shape(shape: tuple[int, ...], features: int | None) -> str:
     """Return a remedy for samples of this shape, for the end of an error message."""
     if prod(shape) == features:
-        return "; a single sample is a row as well: x.reshape(1, -1)"
+        return "; a single sample is a row as well: numpy.reshape(x, (1, -1))"
     if len(shape) > 2 and features in (None, prod(shape[1:])):
-        return "; flatten each sample to a row: x.reshape(len(x), -1)"
+        return "; flatten each sample to a row: numpy.reshape(x, (len(x), -1))"
     if len(shape) == 2 and shape[0] == features:
-        return "; samples are rows, features columns: use x.T"
+        return "; samples are rows, features columns: use numpy.transpose(x)"
     if len(shape) == 1 and features in (None, 1):
-        return "; make a column of a single feature: x.reshape(-1, 1)"
+        return "; make a column of a single feature: numpy.reshape(x, (-1, 1))"
     return ""
 
 

@@ -63,15 +63,18 @@ def remedy(labels: Array, classes: int | None = None) -> str:
     if host.dtype.kind not in "biuf":
         return f"; number the classes from 0: {number}"
     if host.ndim == 2 and host.shape[1] > 1 and ((host == 0) | (host == 1)).all() and (host.sum(axis=1) == 1).all():
-        return "; these are one-hot: labels.argmax(axis=1) makes labels of them"
+        return "; these are one-hot: numpy.asarray(labels).argmax(axis=1) makes labels of them"
     if host.dtype.kind == "f" and np.isnan(host).any():
         return f"; the label of row {np.argwhere(np.isnan(host))[0][0]} is missing"
     if host.dtype.kind == "b" or (host.dtype.kind == "f" and (host == np.floor(host)).all()):
-        return "; these are whole numbers: labels.astype(int) makes labels of them"
+        return "; these are whole numbers: numpy.asarray(labels).astype(int) makes labels of them"
     if host.dtype.kind == "f":
-        return "; to predict numbers in place of classes, pass loss=minidl.MSELoss()"
+        how = "train with loss=minidl.MSELoss(), or with a loss of your own that has the attribute regression = True"
+        return f"; to predict numbers instead of classes, {how}"
     if host.ndim != 1 or (classes is None and host.min() >= 0):
         return ""
+    if classes == 1:
+        return f"; give the model {max(2, host.max() + 1)} outputs, one for each class"
     if host.min() >= 1 and host.max() == classes:
         return "; if they are counted from 1, subtract 1"
     outputs = f", or give the model {host.max() + 1} outputs" if host.min() >= 0 else ""

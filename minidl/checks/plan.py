@@ -1,12 +1,14 @@
 """Check a whole run before its first update: the batch size and learning rate of every update, and what attaches."""
 
 from collections.abc import Iterable
+from inspect import signature
 
 from minidl.callbacks.early_stopping import EarlyStopping
-from minidl.checks.arguments import instance, not_infinite, not_negative
+from minidl.checks.arguments import instance, not_infinite, not_negative, positive
 from minidl.datasets import batch_bounds
 from minidl.loop import Callback, Schedule
 from minidl.model import Sequential
+from minidl.optimizers import Optimizer
 
 
 def check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedule, lr: Schedule | None) -> int:
@@ -26,6 +28,19 @@ def check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedul
         raise ValueError("lr: expected a schedule that is above 0 at some time, got 0 for every update")
     check_batches(model, lengths)
     return updates if changing else updates * epochs
+
+
+def check_optimizer(optimizer: Optimizer, model: Sequential) -> None:
+    """Raise a TypeError or ValueError if ``optimizer`` cannot make steps on ``model`` as the training loop asks it to."""
+    instance("optimizer", optimizer, Optimizer)
+    positive("optimizer.lr", optimizer.lr)
+    try:
+        signature(optimizer.step).bind(model.params, model.grads, model.groups)
+    except TypeError as error:
+        raise TypeError(
+            f"optimizer: {type(optimizer).__name__}.step must take (params, grads, groups), see minidl.Optimizer: {error}"
+        ) from None
+    optimizer.check(model.params, model.grads)
 
 
 def check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:

@@ -44,6 +44,10 @@ PIECE = 1 << 20
 """Bytes that are read at a time."""
 
 
+WORDS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+"""The first two words of the names that the four files have in MNIST."""
+
+
 def load_idx(
     folder: str | Path,
     dtype: str = "float32",
@@ -79,21 +83,33 @@ def load_idx(
             or are 0; test images have another size than training images; the folder has several sets, and ``name``
             does not choose one; or a label is below ``first_label``.
     """
-    if not isinstance(first_label, Integral) or isinstance(first_label, bool):
-        raise TypeError(f"first_label: expected a whole number, got {first_label!r}")
-    flag("transpose", transpose)
+    check_options(first_label, transpose)
     checksums = sha256 or {}
+    if unknown := set(checksums) - set(WORDS):
+        raise ValueError(f"sha256: expected keys among {', '.join(WORDS)}, got {', '.join(map(str, unknown))}")
 
     def read(path: Path, what: str) -> Array:
         array = read_idx(path, checksums.get(what))
         if what.endswith("labels"):
-            return array.astype(np.int64) - int(first_label) if array.dtype.kind in "iu" else array
+            return from_zero(array, first_label)
         if transpose and array.ndim != 3:
             raise ValueError(f"transpose: expected images of rows and columns, got shape {array.shape} in {path}")
         return array.swapaxes(1, 2) if transpose else array
 
     train, test = read_sets(Path(folder), read, name)
     return standardize(train, test, dtype)
+
+
+def check_options(first_label: int, transpose: bool) -> None:
+    """Raise a TypeError unless ``first_label`` is a whole number, and ``transpose`` True or False."""
+    if not isinstance(first_label, Integral) or isinstance(first_label, bool):
+        raise TypeError(f"first_label: expected a whole number, got {first_label!r}")
+    flag("transpose", transpose)
+
+
+def from_zero(labels: Array, first_label: int) -> Array:
+    """Return labels of which ``first_label`` has become 0, if they are whole numbers."""
+    return labels.astype(np.int64) - int(first_label) if labels.dtype.kind in "iu" else labels
 
 
 def read_sets(folder: Path, read: Callable[[Path, str], Array], name: str = "") -> tuple[Dataset, Dataset]:
@@ -152,7 +168,7 @@ def find_files(folder: Path, name: str = "") -> dict[str, Path]:
         raise ValueError(f"name: expected one of the sets in {folder}, {', '.join(sorted(found))}; got none")
     chosen = found.get(name, {}) if name or "" in found or not found else next(iter(found.values()))
     prefix = f"{name}-" if name else ""
-    for what in ("train-images", "train-labels", "t10k-images", "t10k-labels"):
+    for what in WORDS:
         if what not in chosen:
             expected = f"{prefix}{what}-idx{3 if what.endswith('images') else 1}-ubyte"
             raise FileNotFoundError(f"folder: expected {expected} or {expected}.gz in {folder}{_listed(folder)}")
@@ -161,7 +177,7 @@ def find_files(folder: Path, name: str = "") -> dict[str, Path]:
 
 def _listed(folder: Path) -> str:
     """Return a list of the files in a folder, for the end of an error message."""
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f", got {', '.join(names[:8])}{more}" if names else ", which is empty"
 

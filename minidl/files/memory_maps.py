@@ -15,6 +15,7 @@ The files are NumPy's, ``.npy``: a short header, then the numbers. They hold sam
 no conversion is needed; `convert_idx` writes them.
 """
 
+import json
 import math
 import os
 from collections.abc import Iterator
@@ -29,9 +30,12 @@ from minidl.checks import finite, float_type
 from minidl.checks.arrays import chunks
 from minidl.datasets import Dataset
 from minidl.files.archives import said
-from minidl.files.idx import IDX_TYPES, read_header, read_idx, read_sets
+from minidl.files.idx import IDX_TYPES, check_options, from_zero, read_header, read_idx, read_sets
 from minidl.files.safe_writing import partial_beside, sweep, sync_folder
-from minidl.preparation.standardization import mean_and_std
+from minidl.preparation.standardization import Standardizer, mean_and_std
+
+STANDARDIZER = "standardizer.json"
+"""Beside the four files: the mean and standard deviation with which `convert_idx` has made them."""
 
 
 def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
@@ -39,7 +43,8 @@ def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
 
     Args:
         folder: holds ``train-x.npy`` and ``test-x.npy``, samples (n, features) in float32 or float64 as the network is
-            to read them, and ``train-labels.npy`` and ``test-labels.npy``, integers from 0, (n,).
+            to read them, and ``train-labels.npy`` and ``test-labels.npy``, integers from 0, (n,). `convert_idx` also
+            writes how it has standardised them, in ``standardizer.json``.
 
     Returns:
         The training set and the test set, as read-only arrays. `minidl.fit` reads all of them once before it begins,
@@ -52,6 +57,7 @@ def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
     """
     folder = Path(folder)
     before, sets = _versions(folder), list[Dataset]()
+    standardizer = _standardizer(folder)
     for part in ("train", "test"):
         x, labels = _map_npy(folder / f"{part}-x.npy"), _map_npy(folder / f"{part}-labels.npy")
         float_type(f"{folder / part}-x.npy", x.dtype)
@@ -63,14 +69,22 @@ def load_npy(folder: str | Path) -> tuple[Dataset, Dataset]:
             )
         if sets and sets[0].x.shape[1] != x.shape[1]:
             raise ValueError(f"{folder}: expected test samples of {sets[0].x.shape[1]} features, got {x.shape[1]}")
-        sets.append(Dataset(x, labels))
+        sets.append(Dataset(x, labels, standardizer))
     if _versions(folder) != before:
         raise ValueError(f"{folder}: the files were replaced while they were being opened; load them again")
     train, test = sets
     return train, test
 
 
-def convert_idx(source: str | Path, target: str | Path, dtype: str = "float32") -> None:
+def convert_idx(
+    source: str | Path,
+    target: str | Path,
+    dtype: str = "float32",
+    *,
+    name: str = "",
+    first_label: int = 0,
+    transpose: bool = False,
+) -> None:
     """Write a data set laid out like MNIST, standardised, as files for `load_npy`, without holding all of it in memory.
 
     It is read three times: for the mean, for the standard deviation (see `minidl.standardize`), and for writing.
@@ -80,30 +94,48 @@ def convert_idx(source: str | Path, target: str | Path, dtype: str = "float32") 
         target: the folder to write into, created if needed. Files of an earlier call are replaced when the new ones
             are complete; a program that has mapped the old ones keeps them.
         dtype: of the samples, ``"float32"`` or ``"float64"``.
+        name, first_label, transpose: as for `minidl.load_idx`.
 
     Raises:
-        FileNotFoundError, ValueError: as in `minidl.load_idx`; nothing has been written.
+        FileNotFoundError, TypeError, ValueError: as in `minidl.load_idx`; nothing has been written.
         OSError: the files cannot be written; those of an earlier call are as they were.
     """
     dtype = float_type("dtype", dtype)
-    train, test = read_sets(Path(source), lambda path, _: map_idx(path))
-    for chunk in _converted(test.x, dtype):
+    check_options(first_label, transpose)
+    image: tuple[int, ...] = ()  # its shape, if it is to be transposed
+
+    def read(path: Path, what: str) -> Array:
+        nonlocal image
+        array = map_idx(path)
+        if what.endswith("labels"):
+            return from_zero(array, first_label)
+        if transpose and array.ndim != 3:
+            raise ValueError(f"transpose: expected images of rows and columns, got shape {array.shape} in {path}")
+        image = array.shape[1:] if transpose else ()
+        return array
+
+    train, test = read_sets(Path(source), read, name)
+    for chunk in _converted(test.x, dtype, image):
         finite("test", chunk)
-    mean, std = mean_and_std(lambda: _converted(train.x, dtype))
+    mean, std = mean_and_std(lambda: _converted(train.x, dtype, image))
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         partials: dict[Path, Path] = {}
         for part, data in (("train", train), ("test", test)):
-            samples = ((chunk - mean) / std for chunk in _converted(data.x, dtype))
-            for name, kind, shape, pieces in (
+            samples = ((chunk - mean) / std for chunk in _converted(data.x, dtype, image))
+            for file, kind, shape, pieces in (
                 ("x", dtype, data.x.shape, samples),
                 ("labels", data.labels.dtype, data.labels.shape, iter([data.labels])),
             ):
-                path = target / f"{part}-{name}.npy"
+                path = target / f"{part}-{file}.npy"
                 sweep(path)
                 partials[path] = stack.enter_context(partial_beside(path))
                 _write_npy(partials[path], np.dtype(kind), shape, pieces)
+        path = target / STANDARDIZER
+        sweep(path)
+        partials[path] = stack.enter_context(partial_beside(path))
+        partials[path].write_text(json.dumps({"mean": mean, "std": std, "dtype": dtype}), encoding="utf-8")
         _replace(partials)
 
 
@@ -167,7 +199,21 @@ def _versions(folder: Path) -> list[tuple[int, int, int]]:
     return [(file.st_ino, file.st_mtime_ns, file.st_size) for file in files]
 
 
-def _converted(x: Array, dtype: str) -> Iterator[Array]:
-    """Yield a copy of each chunk of ``x`` in another precision."""
+def _converted(x: Array, dtype: str, image: tuple[int, ...] = ()) -> Iterator[Array]:
+    """Yield a copy of each chunk of ``x`` in another precision; of images of shape ``image``, if any, transposed."""
     for chunk in chunks(x):
-        yield chunk.astype(dtype)
+        turned = chunk.reshape(-1, *image).swapaxes(1, 2).reshape(chunk.shape) if image else chunk
+        yield turned.astype(dtype)
+
+
+def _standardizer(folder: Path) -> Standardizer | None:
+    """Return the standardizer that `convert_idx` has written, if it has."""
+    path = folder / STANDARDIZER
+    try:
+        text = path.read_bytes()[:1000]
+    except FileNotFoundError:
+        return None
+    try:
+        return Standardizer(**json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged: {said(error)}") from error

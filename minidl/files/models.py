@@ -33,17 +33,30 @@ def save(model: Sequential, path: str | Path, standardizer: Standardizer | None 
         standardizer: ``train.standardizer``, which was applied to the training samples and must be applied to new ones.
 
     Raises:
-        OSError: the file cannot be written; an older file is unchanged.
+        TypeError, ValueError: an argument is not as described, or the standardizer is for other samples.
+        OSError: the file cannot be written, or there is no such folder; an older file is unchanged.
         ImportError: safetensors is missing: install minidl[safetensors].
     """
     instance("model", model, Sequential)
-    path, metadata, arrays = Path(path), {"model": describe(model)}, model_arrays(model)
+    path, metadata, arrays = file_path(path), {"model": describe(model)}, model_arrays(model)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path: there is no folder {path.parent}")
     if standardizer is not None:
         instance("standardizer", standardizer, Standardizer)
+        if np.ndim(standardizer.mean) and np.shape(standardizer.mean) != (model.in_features,):
+            features = np.shape(standardizer.mean)
+            raise ValueError(f"standardizer: expected one for {model.in_features} features, got one for {features}")
         metadata["standardizer"] = {"dtype": standardizer.dtype, "per_feature": np.ndim(standardizer.mean) > 0}
         numbers = {"mean": standardizer.mean, "std": standardizer.std}
         arrays |= {f"standardizer.{name}": np.atleast_1d(np.asarray(number)) for name, number in numbers.items()}
     (write_tensors if path.suffix == ".safetensors" else write_archive)(path, metadata, arrays)
+
+
+def file_path(path: Any) -> Path:
+    """Return ``path`` as a path, or raise a TypeError."""
+    if not isinstance(path, str | Path):
+        raise TypeError(f"path: expected the name of a file, got {path!r:.60}")
+    return Path(path)
 
 
 def load(path: str | Path, model: Sequential | None = None, backend: str = "numpy") -> Sequential:
@@ -63,7 +76,9 @@ def load(path: str | Path, model: Sequential | None = None, backend: str = "nump
             is then unchanged.
         ImportError: safetensors is missing.
     """
-    path, _ = Path(path), get_backend(backend)
+    path, _ = file_path(path), get_backend(backend)
+    if model is not None:
+        instance("model", model, Sequential)
     metadata, arrays = read(path)
     try:
         description = metadata["model"]

@@ -40,7 +40,13 @@ def save_training(path: str | Path, state: Training, plan: Metadata | None = Non
 
     Raises:
         OSError: it cannot be written; an older file is unchanged.
+        ValueError: the optimiser has arrays that it does not name in ``state_names``; the file would lack them.
     """
+    if names := state.optimizer.undeclared:
+        kind = type(state.optimizer).__name__
+        raise ValueError(
+            f"optimizer: {kind} keeps {', '.join(names)} beside its state; name them in state_names instead"
+        )
     stopping, arrays = state.early_stopping, _arrays(state)
     saved: Metadata = {name: getattr(state, name) for name in ("epoch", "seen", "updates", "seconds", "stopped")}
     saved |= {"rng": state_of(state.rng), "epoch_start": state.epoch_start}

@@ -34,7 +34,7 @@ class Curves:
         for (part, values), style in zip(curves.items(), ("--", "-"), strict=True):
             if values:
                 scale = 100 if what == "accuracy" else 1
-                axes.plot(self.epoch, [scale * value for value in values], style, label=part, color="tab:blue")
+                axes.plot(self.epoch, [scale * value for value in values], f".{style}", label=part, color="tab:blue")
         axes.set(xlabel="epochs", ylabel="accuracy (%)" if what == "accuracy" else "loss")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)

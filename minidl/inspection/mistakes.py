@@ -22,9 +22,14 @@ def classes(model: Sequential, x: ArrayLike) -> Array:
     """Return the most probable class of each sample: (n, in_features) -> integers (n,).
 
     Raises:
-        ValueError, TypeError: as `minidl.predict`.
+        ValueError, TypeError: as `minidl.predict`; or the output has a single column, or NaN in it.
     """
-    found: Array = predict(model, x).argmax(axis=1)
+    y = predict(model, x)
+    if y.shape[1] == 1:
+        raise ValueError("model: expected an output for each class, got one; use minidl.predict for numbers")
+    if bool(array_module(y).isnan(y).any()):
+        raise ValueError("model: its output has NaN in it, so no class is the most probable; see fit(debug=True)")
+    found: Array = y.argmax(axis=1)
     return found
 
 

@@ -119,21 +119,20 @@ class RangeTest:
         """Return `_descent`, or raise a ValueError that says what to do."""
         if not (descent := self._descent()):
             raise ValueError(
-                "no suggestion: the smoothed loss does not fall; look at plot(), and try a wider range of learning "
+                "no suggestion: after the first tenth, the smoothed loss does not fall by as much as a twentieth; look at plot(), and try a wider range of learning "
                 "rates, more updates, or standardised inputs"
             )
         return descent
 
     def _descent(self) -> list[int]:
         """Return the positions between the noisy start and the minimum; none, if the loss does not fall to speak of."""
-        lowest = 0
-        for i, value in enumerate(self.smoothed):
-            if value < self.smoothed[lowest]:
+        lowest = first = ceil(START * len(self.smoothed))
+        for i in range(first, len(self.smoothed)):
+            if self.smoothed[i] < self.smoothed[lowest]:
                 lowest = i
-            elif value > (1 + LARGEST_RISE) * self.smoothed[lowest]:
+            elif self.smoothed[i] > (1 + LARGEST_RISE) * self.smoothed[lowest]:
                 break
-        first = ceil(START * len(self.smoothed))
-        if lowest <= first or self.smoothed[lowest] > (1 - SMALLEST_FALL) * self.smoothed[first]:
+        if lowest == first or self.smoothed[lowest] > (1 - SMALLEST_FALL) * self.smoothed[first]:
             return []
         return list(range(first, lowest + 1))
 

@@ -18,8 +18,12 @@ def chosen_rows(rows: Any, x: Array) -> Any:
     """
     if isinstance(rows, slice):
         return rows
+    if isinstance(rows, tuple):  # data[0, 1] may be meant as a row and a column
+        raise TypeError(f"rows: a data set has one axis, that of samples; use data.x[{rows[0]}, ...] or a list of rows")
     try:
         numbers = as_array("rows", rows)
+        if numbers.dtype.kind == "b" and len(numbers) != len(x):
+            raise ValueError(f"rows: expected a mask of {len(x)} entries, one per sample, got {len(numbers)}")
         if numbers.ndim == 1 and (numbers.dtype.kind in "iub" or not len(numbers)):
             return array_module(x).asarray(numbers if len(numbers) else numbers.astype("int64"))
     except TypeError:

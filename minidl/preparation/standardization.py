@@ -6,7 +6,7 @@ network can only use a new sample that has been shifted and scaled by the same n
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,9 +18,15 @@ from minidl.checks.data import as_array, numeric, pair
 from minidl.datasets import Data, Dataset
 
 
+@overload
+def standardize(train: Data, test: None = None, dtype: str = "float32", *, per_feature: bool = False) -> Dataset: ...
+@overload
 def standardize(
     train: Data, test: Data, dtype: str = "float32", *, per_feature: bool = False
-) -> tuple[Dataset, Dataset]:
+) -> tuple[Dataset, Dataset]: ...
+def standardize(
+    train: Data, test: Data | None = None, dtype: str = "float32", *, per_feature: bool = False
+) -> Dataset | tuple[Dataset, Dataset]:
     """Shift and scale all features by two numbers, so that the training set has mean 0 and standard deviation 1.
 
         x ← (x − mean) / std
@@ -31,7 +37,7 @@ def standardize(
 
     Args:
         train: samples of any real numbers, such as pixels from 0 to 255, and their labels.
-        test: the same for the test set.
+        test: the same for the test set, if there is one.
         dtype: of the result, ``"float32"`` or ``"float64"``.
         per_feature: use two numbers for each feature, for a table whose columns have different units. A column of
             equal values becomes 0. Pixels need one scale for all, or one that is nearly always black would be blown up.
@@ -40,13 +46,17 @@ def standardize(
         TypeError, ValueError: there are no samples, or they have different shapes; or not all are finite numbers; or
             all are equal, or too large or too small to be squared in ``dtype``.
     """
-    (x, labels), (other, test_labels) = pair("train", train), pair("test", test)
-    if x.shape[1:] != other.shape[1:] or not (x.size and other.size):
-        raise ValueError(f"train, test: expected samples of equal shape, and not none, got {x.shape} and {other.shape}")
+    x, labels = pair("train", train)
     scale = Standardizer.of(x, dtype, per_feature=per_feature, name="train")
+    whole = scale.after(train.standardizer) if isinstance(train, Dataset) and train.standardizer is not None else scale
+    if test is None:
+        return Dataset(scale.scaled("train", x), labels, whole)
+    other, test_labels = pair("test", test)
+    if x.shape[1:] != other.shape[1:] or not other.size:
+        raise ValueError(f"train, test: expected samples of equal shape, and not none, got {x.shape} and {other.shape}")
     other = scale.scaled("test", other)
     finite("test", other)
-    return Dataset(scale.scaled("train", x), labels, scale), Dataset(other, test_labels, scale)
+    return Dataset(scale.scaled("train", x), labels, whole), Dataset(other, test_labels, whole)
 
 
 class Standardizer:
@@ -118,6 +128,10 @@ class Standardizer:
             for rows, out in zip(chunks(x), chunks(result), strict=True):
                 out[...] = ((rows - mean) / std).astype(self.dtype)  # in float64 until here: 1e8 + 1 is no float32
         return result
+
+    def after(self, earlier: "Standardizer") -> "Standardizer":
+        """Return one that does in a single step what ``earlier`` and then this one do."""
+        return Standardizer(earlier.mean + earlier.std * self.mean, earlier.std * self.std, self.dtype)
 
     def __repr__(self) -> str:
         if isinstance(self.mean, float):
