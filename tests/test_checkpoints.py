@@ -280,8 +280,8 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path):
     [
         ({"make": minidl.SGD}, "optimizer: the checkpoint was made with 'Adam', got 'SGD'"),
         ({"make": lambda: minidl.Adam(beta1=0.8)}, "beta1: the checkpoint was made with 0.9, got 0.8"),
-        ({"batch_size": 7}, "batch_size: the checkpoint was made with 'a schedule', got 7"),
-        ({"lr": 0.1}, "lr: the checkpoint was made with 'a schedule', got 0.1"),
+        ({"batch_size": 7}, "batch_size: the checkpoint was made with 'piecewise.*, got 7"),
+        ({"lr": 0.1}, "lr: the checkpoint was made with 'triangular.*, got 0.1"),
         ({"early_stopping": None}, "early_stopping: the checkpoint was made with"),
         ({"seed": 4}, "seed: the checkpoint was made with 3, got 4"),
     ],
@@ -296,7 +296,7 @@ def test_another_training_does_not_go_on(tmp_path, options, message):
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"), [(slice(0, 50), "samples: .* 60, got 50"), (slice(None, None, -1), "labels: ")]
+    ("rows", "message"), [(slice(0, 50), "samples: .* 60, got 50"), (slice(None, None, -1), "x: ")]
 )
 def test_other_data_are_noticed(tmp_path, rows, message):
     options = {"epochs": 1, "batch_size": 10, "checkpoint": tmp_path / "run.npz"}
@@ -353,7 +353,7 @@ def test_a_checkpoint_that_cannot_be_is_refused_and_nothing_changed(tmp_path, da
             DATA,
             epochs=1,
             batch_size=minidl.piecewise({0: 13, 1: 20}),
-            lr=minidl.constant(0.1),
+            lr=minidl.triangular(0.001, 0.1, 1.5),
             early_stopping=minidl.EarlyStopping(patience=2, column="test_accuracy"),
             checkpoint=path,
             resume=True,

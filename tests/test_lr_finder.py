@@ -144,7 +144,7 @@ def test_suggestions_on_a_curve_that_is_known():
 def test_no_suggestion_where_the_loss_does_not_fall(f):
     assert curve(f).suggestions() == {}
     for name in ("steepest", "valley", "minimum_tenth"):
-        with pytest.raises(ValueError, match=r"^no suggestion: the smoothed loss does not fall; "):
+        with pytest.raises(ValueError, match=r"^no suggestion: the smoothed loss does not fall by a twentieth"):
             getattr(curve(f), name)()
 
 

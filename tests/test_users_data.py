@@ -131,7 +131,7 @@ def test_pandas():
         train((frame.assign(b="red"), series))
     with pytest.raises(TypeError, match=r"number the classes from 0: classes, labels = numpy\.unique"):
         train((frame, series.map({0: "cat", 1: "dog"}).astype("category")))
-    with pytest.raises(ValueError, match=r"one-hot: labels\.argmax"):
+    with pytest.raises(ValueError, match=r"one-hot: numpy\.asarray\(labels\)\.argmax"):
         train((frame, pandas.get_dummies(series)))
 
 
@@ -173,11 +173,15 @@ BAD_X = {
     "counts": (
         np.arange(300).reshape(60, 5),
         TypeError,
-        r"got samples of int64 from 0 to 299; .* use astype\('float32'\)",
+        r"got samples of int64 from 0 to 299; .* use numpy\.asarray\(x, 'float32'\)",
     ),
     "counts in lists": (np.arange(300).reshape(60, 5).tolist(), TypeError, "got samples of int64 from 0 to 299"),
     "text": (with_one("red"), TypeError, "expected numbers, got text, such as 'red' in column 2; give each category a"),
-    "numbers as text": (X.astype(str), TypeError, r"got text; these are numbers as text: use astype\(float\)"),
+    "numbers as text": (
+        X.astype(str),
+        TypeError,
+        r"got text; they are numbers as text: use numpy\.asarray\(x, float\)",
+    ),
     "dates": (np.full((60, 5), "2024-01-01", "M8[D]"), TypeError, "got dates"),
     "spans of time": (np.full((60, 5), 3, "m8[D]"), TypeError, "got spans of time"),
     "complex numbers": (X + 1j, TypeError, "got complex numbers"),
@@ -190,7 +194,7 @@ BAD_X = {
     "something in one place": (
         with_one(Pair),
         TypeError,
-        "expected numbers, got .*Pair.* among them; drop or fill missing",
+        "expected numbers, got .*Pair.* among them; make a number",
     ),
     "NaN": (
         with_one(np.nan),
@@ -208,13 +212,21 @@ BAD_X = {
     "a number": (3.0, TypeError, "a data frame, got float"),
     "None": (None, TypeError, "a data frame, got NoneType"),
     "a data set": (minidl.Dataset(X, LABELS), TypeError, "got a Dataset with samples and labels; pass its x"),
-    "one sample": (X[0], ValueError, r"got shape \(5,\); a single sample is a row as well: x\.reshape\(1, -1\)"),
+    "one sample": (
+        X[0],
+        ValueError,
+        r"got shape \(5,\); a single sample is a row as well: numpy\.reshape\(x, \(1, -1\)\)",
+    ),
     "images": (
         X[:, None],
         ValueError,
-        r"got shape \(60, 1, 5\); flatten each sample to a row: x\.reshape\(len\(x\), -1\)",
+        r"got shape \(60, 1, 5\); flatten each sample to a row: numpy\.reshape\(x, \(len\(x\), -1\)\)",
     ),
-    "lying on their side": (X.T, ValueError, r"got shape \(5, 60\); samples are rows, features columns: use x\.T"),
+    "lying on their side": (
+        X.T,
+        ValueError,
+        r"got shape \(5, 60\); samples are rows, features columns: use numpy\.transpose\(x\)",
+    ),
     "too few columns": (X[:, :4], ValueError, r"expected samples \(n, 5\), n > 0, got shape \(60, 4\)$"),
     "none": (X[:0], ValueError, r"expected at least one sample: \(n, 5\), n > 0, got shape \(0, 5\)"),
 }
@@ -222,10 +234,10 @@ BAD_X = {
 BAD_LABELS = {
     "one-hot": (
         np.eye(2)[LABELS],
-        r"got shape \(60, 2\); these are one-hot: labels\.argmax\(axis=1\) makes labels of them",
+        r"got shape \(60, 2\); these are one-hot: numpy\.asarray\(labels\)\.argmax\(axis=1\) makes labels of them",
     ),
-    "one-hot whole numbers": (np.eye(2, dtype=int)[LABELS], r"one-hot: labels\.argmax"),
-    "one-hot true and false": (np.eye(2, dtype=bool)[LABELS], r"one-hot: labels\.argmax"),
+    "one-hot whole numbers": (np.eye(2, dtype=int)[LABELS], r"one-hot: numpy\.asarray\(labels\)\.argmax"),
+    "one-hot true and false": (np.eye(2, dtype=bool)[LABELS], r"one-hot: numpy\.asarray\(labels\)\.argmax"),
     "text": (
         np.array(["cat", "dog"])[LABELS],
         r"number the classes from 0: classes, labels = numpy\.unique\(labels, return",
@@ -233,10 +245,10 @@ BAD_LABELS = {
     "text in a list": (np.array(["cat", "dog"])[LABELS].tolist(), "number the classes from 0"),
     "floats": (
         LABELS.astype(float),
-        r"got float64; these are whole numbers: labels\.astype\(int\) makes labels of them",
+        r"got float64; these are whole numbers: numpy\.asarray\(labels\)\.astype\(int\) makes labels of them",
     ),
     "missing": (np.where(LABELS, np.nan, 0), rf"the label of row {LABELS.argmax()} is missing"),
-    "numbers to predict": (X[:, 0], r"to predict numbers in place of classes, pass loss=minidl\.MSELoss\(\)"),
+    "numbers to predict": (X[:, 0], r"to predict numbers instead of classes, train with loss=minidl\.MSELoss\(\)"),
     "from 1": (LABELS + 1, "labels from 0 to 1, got 1 to 2; if they are counted from 1, subtract 1"),
     "-1 and 1": (2 * LABELS - 1, "got -1 to 1; number the classes from 0"),
     "codes": (LABELS * 7, "got 0 to 7; number the classes from 0: .*, or give the model 8 outputs"),
@@ -323,7 +335,7 @@ def test_what_is_no_model_is_refused_by_name():
 
 def test_one_feature_without_a_column():
     model = minidl.Sequential(minidl.Dense(1, 2), minidl.LogSoftmax(), seed=0)
-    with pytest.raises(ValueError, match=r"make a column of a single feature: x\.reshape\(-1, 1\)"):
+    with pytest.raises(ValueError, match=r"make a column of a single feature: numpy\.reshape\(x, \(-1, 1\)\)"):
         train((X[:, 0], LABELS), model=model)
     assert len(train((X[:, :1], LABELS), model=model)) == 1
 
@@ -347,7 +359,7 @@ def test_on_another_backend():
             assert isinstance(minidl.predict(model, x), StrictArray)
         with pytest.raises(TypeError, match="got samples of uint8 from"):
             train((xp.asarray((X * 50 + 128).astype("uint8")), LABELS), model=small_model().to("cupy"))
-        with pytest.raises(ValueError, match=r"one-hot: labels\.argmax"):
+        with pytest.raises(ValueError, match=r"one-hot: numpy\.asarray\(labels\)\.argmax"):
             train((xp.asarray(X), xp.asarray(np.eye(2)[LABELS])), model=small_model().to("cupy"))
         # The other way round: the model is here, and the data there.
         assert numbers(train((xp.asarray(X), xp.asarray(LABELS)))) == EXPECTED
@@ -433,9 +445,7 @@ def test_a_hundred_samples_are_trained_on_when_a_hundred_are_asked_for():
 
 @pytest.mark.parametrize("rows", [3, (slice(3), 2), "x", None, 1.5, [0.5], [[1, 2]], {1}], ids=str)
 def test_other_things_are_no_rows(rows):
-    with pytest.raises(
-        TypeError, match=r"^rows: expected a slice or a list of numbers of samples, such as data\[:100\], got"
-    ):
+    with pytest.raises(TypeError, match=r"^rows: (expected a slice or a list of numbers|a data set has one)"):
         a_set()[rows]
 
 
@@ -746,7 +756,7 @@ def test_a_run_without_a_test_set_resumes_to_the_same_bits(tmp_path):
     with pytest.raises(CrashError):
         run(crash_after=2, **options)
     assert run(**options) == run()
-    with pytest.raises(ValueError, match="test: the checkpoint was made with 'left out', got None"):
+    with pytest.raises(ValueError, match="test: the checkpoint was made with 'left out', got 'given'"):
         train((X, LABELS), (X, LABELS), epochs=4, **options)
 
 

@@ -381,7 +381,7 @@ def test_two_conversions_at_once_do_not_share_a_partial_file(versions):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: converted(versions, 1), range(12)))
     assert version_of(minidl.load_npy(versions / "made")) == 1
-    assert len(names(versions / "made")) == 4
+    assert len(names(versions / "made")) == 5
 
 
 def test_what_a_killed_conversion_left_is_swept_away(versions):
@@ -391,7 +391,7 @@ def test_what_a_killed_conversion_left_is_swept_away(versions):
         path.write_bytes(b"half")
         os.utime(path, (0, 0))
     converted(versions, 1)
-    assert len(names(versions / "made")) == 4
+    assert len(names(versions / "made")) == 5
 
 
 # Files that lie take no more time than others of their length.

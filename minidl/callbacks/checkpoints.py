@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 from zlib import crc32
 
@@ -28,7 +29,7 @@ from minidl.loop import Callback, Training
 from minidl.losses import Loss
 from minidl.machine.terminal import in_notebook, tell
 from minidl.optimizers import Optimizer
-from minidl.parameters.settings import described, settings_of
+from minidl.parameters.settings import settings_of
 
 A_SCHEDULE = "a schedule"
 """What stands in a plan for a function, which cannot be compared."""
@@ -148,7 +149,7 @@ def plan_of(
 
     Of the samples that is their number, and checksums of the labels and of some rows; of a schedule, the call that made
     it, if that is known; of the optimiser, every setting, with the learning rate as it was before a run moved it; of
-    the test set, its size; of loss and augmentation, the name.
+    the test set, whether there is one; of loss and augmentation, the name.
     """
     x, labels = map(to_numpy, sets[0])
     some = np.ascontiguousarray(x[:: max(1, len(x) // ROWS)])
@@ -162,8 +163,8 @@ def plan_of(
     elif optimizer.lr == ended:
         plan["lr"] = began
     plan |= {"seed": int(seed) if isinstance(seed, Integral) else None}
-    plan |= {"loss": type(loss).__name__, "augment": described(augment)}
-    plan |= {"test": len(sets[1][0]) if len(sets) > 1 else None}
+    plan |= {"loss": type(loss).__name__, "augment": None if augment is None else name_of(augment)}
+    plan |= {"test": "given" if len(sets) > 1 else "left out"}
     names = ("patience", "min_improvement", "column")
     return plan | {"early_stopping": early_stopping and [getattr(early_stopping, name) for name in names]}
 
@@ -172,3 +173,8 @@ def schedule_as_text(schedule: Any) -> str:
     """Return the call that made a schedule; of a function of your own, only that it is one."""
     text = repr(schedule)
     return text if isinstance(schedule, MadeBy) and " at 0x" not in text else A_SCHEDULE
+
+
+def name_of(augment: Any) -> str:
+    """Return the class of an augmentation; functions cannot be compared."""
+    return "a function" if isinstance(augment, FunctionType) else type(augment).__name__

@@ -45,7 +45,7 @@ class ProgressBar(Callback):
             self.draw(self.bar.close)
 
     def draw(self, action: Callable[[], Result]) -> Result | None:
-        """Do something that writes, and return its result. A terminal that is gone, or lacks a letter, hides the bar."""
+        """Do something that writes, and return its result. A terminal that is gone, or lacks a letter, hides it."""
         try:
             return action()
         except (OSError, ValueError):

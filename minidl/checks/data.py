@@ -198,9 +198,7 @@ def numeric(name: str, x: Array) -> None:
         where, odd = _first_text(x)
         what += f", such as {odd!r:.40}{where}" if odd else ""
         how = (
-            "give each category a column of 0 and 1"
-            if odd
-            else "these are numbers as text: use numpy.asarray(x, float)"
+            "give each category a column of 0 and 1" if odd else "they are numbers as text: use numpy.asarray(x, float)"
         )
     raise TypeError(f"{name}: expected numbers, got {what}; {how}")
 

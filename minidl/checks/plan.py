@@ -31,15 +31,14 @@ def check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedul
 
 
 def check_optimizer(optimizer: Optimizer, model: Sequential) -> None:
-    """Raise a TypeError or ValueError if ``optimizer`` cannot make steps on ``model`` as the training loop asks it to."""
+    """Raise a TypeError or ValueError if ``optimizer`` cannot make steps on ``model`` as the loop asks."""
     instance("optimizer", optimizer, Optimizer)
     positive("optimizer.lr", optimizer.lr)
     try:
         signature(optimizer.step).bind(model.params, model.grads, model.groups)
     except TypeError as error:
-        raise TypeError(
-            f"optimizer: {type(optimizer).__name__}.step must take (params, grads, groups), see minidl.Optimizer: {error}"
-        ) from None
+        kind = type(optimizer).__name__
+        raise TypeError(f"optimizer: {kind}.step must take (params, grads, groups), as in SGD: {error}") from None
     optimizer.check(model.params, model.grads)
 
 

@@ -94,7 +94,9 @@ def convert_idx(
         target: the folder to write into, created if needed. Files of an earlier call are replaced when the new ones
             are complete; a program that has mapped the old ones keeps them.
         dtype: of the samples, ``"float32"`` or ``"float64"``.
-        name, first_label, transpose: as for `minidl.load_idx`.
+        name: which set to convert, as for `minidl.load_idx`; likewise the next two.
+        first_label: the lowest label in the files, which becomes 0.
+        transpose: exchange rows and columns of each image.
 
     Raises:
         FileNotFoundError, TypeError, ValueError: as in `minidl.load_idx`; nothing has been written.
@@ -135,7 +137,8 @@ def convert_idx(
         path = target / STANDARDIZER
         sweep(path)
         partials[path] = stack.enter_context(partial_beside(path))
-        partials[path].write_text(json.dumps({"mean": mean, "std": std, "dtype": dtype}), encoding="utf-8")
+        numbers = json.dumps({"mean": mean, "std": std, "dtype": dtype})
+        partials[path].write_text(numbers, encoding="utf-8")
         _replace(partials)
 
 

@@ -43,8 +43,8 @@ def save(model: Sequential, path: str | Path, standardizer: Standardizer | None 
         raise FileNotFoundError(f"path: there is no folder {path.parent}")
     if standardizer is not None:
         instance("standardizer", standardizer, Standardizer)
-        if np.ndim(standardizer.mean) and np.shape(standardizer.mean) != (model.in_features,):
-            features = np.shape(standardizer.mean)
+        features = np.shape(standardizer.mean)
+        if np.size(standardizer.mean) > 1 and model.in_features and features != (model.in_features,):
             raise ValueError(f"standardizer: expected one for {model.in_features} features, got one for {features}")
         metadata["standardizer"] = {"dtype": standardizer.dtype, "per_feature": np.ndim(standardizer.mean) > 0}
         numbers = {"mean": standardizer.mean, "std": standardizer.std}

@@ -42,7 +42,7 @@ def save_training(path: str | Path, state: Training, plan: Metadata | None = Non
         OSError: it cannot be written; an older file is unchanged.
         ValueError: the optimiser has arrays that it does not name in ``state_names``; the file would lack them.
     """
-    if names := state.optimizer.undeclared:
+    if names := state.optimizer.undeclared(state.model.params):
         kind = type(state.optimizer).__name__
         raise ValueError(
             f"optimizer: {kind} keeps {', '.join(names)} beside its state; name them in state_names instead"
@@ -113,9 +113,14 @@ def _arrays(state: Training) -> Arrays:
 
 
 def _compare(made: Metadata, plan: Metadata) -> None:
-    """Raise a ValueError if two plans differ. A name that one plan lacks counts as None."""
+    """Raise a ValueError if two plans differ. A name that one plan lacks counts as None.
+
+    Files of the first versions lack some names, of which nothing is known or something usual.
+    """
     if not isinstance(made, dict):
         raise ValueError(f"plan: expected names and values, got {made!r:.40}")
+    usual = {"loss": "NLLLoss", "test": "given"} | {name: plan[name] for name in ("x", "augment") if name in plan}
+    made = usual | made if "x" in plan else made
     for name in dict.fromkeys([*plan, *made]):
         if made.get(name) != plan.get(name):
             raise ValueError(f"{name}: the checkpoint was made with {made.get(name)!r:.40}, got {plan.get(name)!r:.40}")

@@ -119,13 +119,15 @@ class RangeTest:
         """Return `_descent`, or raise a ValueError that says what to do."""
         if not (descent := self._descent()):
             raise ValueError(
-                "no suggestion: after the first tenth, the smoothed loss does not fall by as much as a twentieth; look at plot(), and try a wider range of learning "
-                "rates, more updates, or standardised inputs"
+                "no suggestion: the smoothed loss does not fall by a twentieth after the first tenth of the updates; "
+                "look at plot(), and try a wider range of learning rates, more updates, or standardised inputs"
             )
         return descent
 
     def _descent(self) -> list[int]:
         """Return the positions between the noisy start and the minimum; none, if the loss does not fall to speak of."""
+        if not self.smoothed:
+            return []
         lowest = first = ceil(START * len(self.smoothed))
         for i in range(first, len(self.smoothed)):
             if self.smoothed[i] < self.smoothed[lowest]:

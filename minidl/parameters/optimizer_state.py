@@ -32,7 +32,7 @@ class OptimizerState(Settings):
         self.check(params, grads)
         if self.state_names and not self.state:
             self.state, self._home = {name: array_module(params).zeros_like(params) for name in self.state_names}, None
-        if self.carries and not self._seen(params):
+        if self._carries(params) and not self._seen(params):
             self._home, self._latest = self._home or home_of(params), ref(params)
 
     def check(self, params: Array, grads: Array) -> None:
@@ -49,7 +49,7 @@ class OptimizerState(Settings):
                     f"params: {type(self).__name__} has made steps on {vector.shape} {vector.dtype}, "
                     f"got {params.shape} {params.dtype}; use a new optimiser for another model"
                 )
-        if self._home is not None and self.carries and not self._seen(params):
+        if self._home is not None and self._carries(params) and not self._seen(params):
             home = home_of(params)
             if home is not None and not same_home(home, self._home):
                 raise ValueError(
@@ -57,15 +57,13 @@ class OptimizerState(Settings):
                     "of no use here; use a new optimiser, or let it forget them with optimizer.reset()"
                 )
 
-    @property
-    def undeclared(self) -> list[str]:
-        """The names of arrays that are kept beside the state, so that no checkpoint has them."""
-        return [name for name, value in vars(self).items() if hasattr(value, "dtype") and hasattr(value, "shape")]
+    def undeclared(self, params: Array) -> list[str]:
+        """Return the names of vectors as long as ``params`` that are kept beside the state: no checkpoint has them."""
+        return [name for name, value in vars(self).items() if getattr(value, "shape", None) == params.shape]
 
-    @property
-    def carries(self) -> bool:
-        """Whether anything but settings and the count goes from step to step."""
-        return bool(self.state or self.undeclared)
+    def _carries(self, params: Array) -> bool:
+        """Tell whether vectors go from step to step."""
+        return bool(self.state or self.undeclared(params))
 
     def _seen(self, params: Array) -> bool:
         """Tell whether the latest step was made on this very array, so that there is nothing to find out."""

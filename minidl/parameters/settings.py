@@ -83,7 +83,7 @@ def checks_of(kind: type) -> dict[str, Callable[[str, Any], Any]]:
 
 def settings_of(optimizer: Any) -> dict[str, Any]:
     """Return all that is public and no method, without state, ready for JSON: settings, however they are declared."""
-    hidden = ("t", "state", "state_names", "lr_moved", "fused", "undeclared", "carries")
+    hidden = ("t", "state", "state_names", "lr_moved", "fused")
     names = [name for name in dir(optimizer) if not name.startswith("_") and name not in hidden]
     kept = {name: getattr(optimizer, name) for name in names}
     methods = {name for name in names if callable(getattr(type(optimizer), name, None))}
