@@ -354,6 +354,7 @@ def test_a_checkpoint_that_cannot_be_is_refused_and_nothing_changed(tmp_path, da
             epochs=1,
             batch_size=minidl.piecewise({0: 13, 1: 20}),
             lr=minidl.triangular(0.001, 0.1, 1.5),
+            augment=jitter(),
             early_stopping=minidl.EarlyStopping(patience=2, column="test_accuracy"),
             checkpoint=path,
             resume=True,

@@ -165,7 +165,10 @@ def test_values_that_cannot_be_squared_are_refused(size):
 def test_nothing_cannot_be_standardized():
     data, empty = (minidl.Dataset(np.arange(6.0).reshape(3, 2)[:n], np.zeros(n, int)) for n in (3, 0))
     for train, test in ((data, empty), (empty, data)):
-        with pytest.raises(ValueError, match="train, test: expected samples of equal shape, and not none"):
+        with pytest.raises(
+            ValueError,
+            match=r"train: expected at least one sample|train, test: expected samples of equal shape, and not none",
+        ):
             minidl.standardize(train, test)
 
 

@@ -86,7 +86,7 @@ def test_converted_data_is_loaded_data(tmp_path, monkeypatch, dtype, pack, end):
     write_set(tmp_path, "train", *images_and_labels(21), pack, end)
     write_set(tmp_path, "t10k", *images_and_labels(6, seed=1), pack, end)
     minidl.convert_idx(tmp_path, tmp_path / "made" / "here", dtype)
-    names = ["test-labels.npy", "test-x.npy", "train-labels.npy", "train-x.npy"]
+    names = ["standardizer.json", "test-labels.npy", "test-x.npy", "train-labels.npy", "train-x.npy"]
     assert sorted(path.name for path in (tmp_path / "made" / "here").iterdir()) == names
     for found, expected in zip(
         minidl.load_npy(tmp_path / "made" / "here"), minidl.load_idx(tmp_path, dtype), strict=True

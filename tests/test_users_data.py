@@ -589,7 +589,7 @@ def test_columns_are_measured_in_chunks_like_a_whole(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda x: x.astype(str), TypeError, "got text; these are numbers as text"),
+        (lambda x: x.astype(str), TypeError, "got text; they are numbers as text"),
         (lambda x: x * np.nan, ValueError, "expected finite numbers"),
         (
             lambda x: x[:, :4],
