@@ -30,6 +30,9 @@ ROWS = {
 }
 """The rows of a table of parts; the updates follow."""
 
+RIVALS = {"PyTorch": "the fastest mode of PyTorch"}
+"""What sentences call a rival."""
+
 
 def main() -> None:
     """Write the page."""
@@ -73,6 +76,9 @@ def facts(results: Results) -> dict[str, str]:
         "update_starts": starts_of_update(results),
         "steps_head": missing(results),
         "steps": steps_table(results),
+        "standing": standing(results),
+        "fusing": fusing(results),
+        "curves": curves(results),
         "products": products_table(results),
         "fused_update": milliseconds(results, "update, SGD", "PyTorch fused"),
         "targets": targets_table(results),
@@ -117,6 +123,84 @@ def steps_table(results: Results) -> str:
             cells.append(shown if times is None or name == "floor" else f"{shown}: {times}")
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def standing(results: Results) -> str:
+    """Say in sentences where minidl, with and without ``fast``, takes less time than each rival."""
+    sentences = []
+    for name, label in (("minidl", "minidl"), ("minidl fast", "With the extra `fast`, minidl")):
+        for rival in ("scikit-learn", "PyTorch", "JAX"):
+            shown = RIVALS.get(rival, rival)
+            if cases := compared(results, name, rival):
+                sentences.append(f"{label} takes {in_words(cases, shown)}.")
+    return " ".join(sentences)
+
+
+def compared(results: Results, name: str, rival: str) -> dict[str, list[tuple[str, int]]]:
+    """Return in which races a contestant takes less time than a rival's fastest mode, more, or about the same.
+
+    Less means that the whole interval of the ratio is above 1, more that all of it is below.
+    """
+    cases: dict[str, list[tuple[str, int]]] = {}
+    for optimizer in OPTIMIZERS:
+        for size in results.settings["batch_sizes"]:
+            run = f"{optimizer}, batch {size}"
+            modes = [mode for mode in seconds(results, run) if mode.split()[0] == rival]
+            ratios = [found for mode in modes if (found := ratio(results, run, mode, name))]
+            if ratios:
+                nearest = min(ratios)
+                word = (
+                    "less time than"
+                    if nearest.low > 1
+                    else "more time than"
+                    if nearest.high < 1
+                    else "about as long as"
+                )
+                cases.setdefault(word, []).append((optimizer, size))
+    return cases
+
+
+def in_words(cases: dict[str, list[tuple[str, int]]], rival: str) -> str:
+    """Return how a contestant stands to a rival: in all races, or in which."""
+    if len(cases) == 1:
+        (word,) = cases
+        return f"{word} {rival} in all {len(cases[word])} cases of the table"
+    parts = []
+    for word, races in cases.items():
+        by = {optimizer: [str(size) for name, size in races if name == optimizer] for optimizer in OPTIMIZERS}
+        where = ", and ".join(f"with {optimizer} at batch {listed(s)}" for optimizer, s in by.items() if s)
+        parts.append(f"{word} {rival} {where}")
+    return "; ".join(parts)
+
+
+def fusing(results: Results) -> str:
+    """Say what fusing gains, and what it costs; nothing, if it took no part."""
+    costs = seconds(results, "fusing")
+    gains = {optimizer: ratio(results, f"update, {optimizer}", "minidl", "minidl fast") for optimizer in OPTIMIZERS}
+    if not costs or not all(gains.values()):
+        return ""
+    shown = " and ".join(f"{times} as fast with {optimizer}" for optimizer, times in gains.items())
+    compiled, loaded = (median(costs[name]) for name in ("compiled", "loaded"))
+    return (
+        f"Alone, an update is {shown}. The first fused step of a program takes {loaded:.2f} s, to import Numba and to "
+        f"load the machine code; the first of all takes {compiled:.2f} s, since the code has to be compiled."
+    )
+
+
+def curves(results: Results) -> str:
+    """Say how many times as long JAX takes as minidl at the ends of the curves."""
+    settings = results.settings
+    ends = [f"batch {size}" for size in (settings["curve_batch_sizes"][0], settings["curve_batch_sizes"][-1])]
+    ends.append(f"width {settings['curve_widths'][-1]}")
+    found = {end: times for end in ends if (times := ratio(results, f"curve, {end}", "JAX", "minidl"))}
+    if not found:
+        return ""
+    return f"The time of JAX is {listed([f'{times} at {end}' for end, times in found.items()])} that of minidl."
+
+
+def listed(items: list[str]) -> str:
+    """Return "a, b and c"."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def starts_of_update(results: Results) -> str:
