@@ -27,7 +27,15 @@ from lab.roofline import measured_parts, parts_of_step, speeds  # noqa: E402
 from lab.statistics import NBSP  # noqa: E402
 
 SETTINGS = benchmark.FULL | {"threads": 1, "starts": 2, "rounds": 2, "round_seconds": 0.001, "backend": "numpy"}
-SPEEDS = {"floor": 1.0, "minidl": 1.05, "PyTorch": 2.0, "PyTorch fused": 1.5, "PyTorch compiled": 1.4, "JAX": 1.3}
+SPEEDS = {
+    "floor": 1.0,
+    "minidl": 1.05,
+    "minidl fast": 1.02,
+    "PyTorch": 2.0,
+    "PyTorch fused": 1.5,
+    "PyTorch compiled": 1.4,
+    "JAX": 1.3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +169,8 @@ def results_with(change=None, settings=None, missing=()):
     environment = {"cpu": "x", "numpy": "2", "blas": "y", "blas_kernels": "Z", "libraries": {"jax": "1"}}
     results.data = {"settings": settings, "environment": environment, "runs": []}
     for run in benchmark.plan(settings):
-        names = ["numpy", "minidl"] if run.name == "import" else run.arguments.get("contestants") or list(SPEEDS)
+        clocks = {"import": ["numpy", "minidl"], "fusing": ["compiled", "loaded"]}
+        names = clocks.get(run.name) or run.arguments.get("contestants") or list(SPEEDS)
         seconds = {
             name: [0.002 * (change or {}).get((run.name, name), SPEEDS.get(name, 1.0))] * 3
             for name in names
@@ -269,6 +278,25 @@ def test_figures_and_page_can_be_made(tmp_path):
     assert "scikit-learn did not take part (not installed)." in page
     assert "| S1 | " in page
     assert "$" not in page
+    assert "minidl takes less time than JAX in all 6 cases of the table." in page
+    assert "With the extra `fast`, minidl takes less time than the fastest mode of PyTorch in all 6" in page
+    assert "Alone, an update is 1.03" in page
+
+
+def test_who_is_ahead_is_said_by_the_numbers():
+    change = {("SGD, batch 64", "JAX"): 1.0, ("Adam, batch 256", "JAX"): 1.0, ("SGD, batch 1024", "JAX"): 1.05}
+    said = make_speed.standing(results_with(change))
+    assert (
+        "minidl takes more time than JAX with SGD at batch 64, and with Adam at batch 256; less time than JAX with SGD "
+        "at batch 256, and with Adam at batch 64 and 1024; about as long as JAX with SGD at batch 1024." in said
+    )
+    assert "With the extra `fast`, minidl takes more time than JAX with SGD at batch 64" in said
+    assert make_speed.fusing(results_with(missing=["minidl fast"])) == ""
+
+
+def test_the_cost_of_fusing_is_measured():
+    found = race.time_fusing({"starts": 1}, 0)["seconds_per_step"]
+    assert found["compiled"][0] > found["loaded"][0] > 0
 
 
 def test_importing_is_measured():

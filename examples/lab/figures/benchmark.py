@@ -17,6 +17,7 @@ from lab.roofline import KINDS, kind_of, measured_parts, parts_of_step, percenta
 COLOURS = {
     "floor": "black",
     "minidl": "tab:red",
+    "minidl fast": "darkred",
     "PyTorch": "tab:blue",
     "PyTorch fused": "tab:cyan",
     "PyTorch compiled": "tab:purple",
@@ -55,7 +56,7 @@ def draw_ratios(results: Results, path: Path) -> None:
     for ax, optimizer in zip(axes, OPTIMIZERS, strict=False):
         draw_steps(ax, results, optimizer)
     handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=7)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
     draw_memory(axes[-1], results)
     figure.suptitle(f"A training step of 784-1024-1024-10, {threads(results)}: medians, intervals of 90 %")
     save_figure(figure, path)
