@@ -1036,7 +1036,7 @@ ZOO = [
     (EpsilonBelowFloat32, None, "direction", "where the gradient is 0, w becomes NaN in float32\nhint: add ε"),
     (Drifts, None, "direction", "where the gradient has always been 0, w grows"),
     (RootOfTheGradient, None, "direction", "the first step leads to NaN or infinity"),
-    (LowestRate, None, "direction", "with lr = 0, the first step moves w"),
+    (LowestRate, None, "direction", "with lr = 0, where some schedules begin, the first step moves w"),
     (Normalized, None, "portions", "depends on the portions in which the parameters come"),
     (SmallerPortions, None, "portions", "depends on the portions in which the parameters come"),
     (CountsCalls, None, "resumption", "calls changes as it goes, and is neither in state nor t"),
