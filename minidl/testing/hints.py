@@ -62,8 +62,9 @@ def whole(gradient: Gradient) -> Iterator[str]:
             + ("not written, or not all of it, or " if batch else "")
             + "computed as 0 / 0, or as inf − inf"
         )
-        return
-    if not measured.any():
+    elif np.isinf(computed).any():
+        yield "it is infinite: look for a division by 0, or what overflows"
+    if not (np.isfinite(computed).all() and measured.any()):
         return
     if not computed.any():
         yield "it is zero throughout"

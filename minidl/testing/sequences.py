@@ -67,7 +67,7 @@ def narrow(example: Example, setting: Setting, number: int, failure: str) -> str
         return f"only after {before} of the same layer ({setting}): {failure}"
     few = replace(example, features=example.model().in_features or 5)
     sized = few if _fails(few, setting) else example
-    plain = Setting(min(example.batches, key=lambda batch: abs(batch - 6)), example.inputs[0])
+    plain = Setting(min(example.batches, key=lambda batch: abs(batch - 8)), example.inputs[0])
     simplest = next((x for x in example.inputs if _fails(sized, replace(setting, x=x))), setting.x)
     for change in ({"x": simplest}, *({name: getattr(plain, name)} for name in ("dy", "layout", "params_only"))):
         simpler = replace(setting, **change)
