@@ -68,8 +68,8 @@ def check_layer(
         method: how to measure gradients, see `check_gradients`; ``"differences"`` if the layer is not analytic.
         inputs: what draws x, one function (rng, shape) -> float64 or several; so this says where the layer is
             defined. By default `minidl.testing.examples.EVERYWHERE`: x near zero and far from it, constant rows and
-            features, equal rows. At a kink, as a maximum has where two numbers are equal, no gradient is compared.
-            Which numbers of samples a layer takes, its ``check_batch`` says.
+            features, equal rows, zeros. At a kink, as a maximum has where two numbers are equal, no gradient is
+            compared, though it must be finite. Which numbers of samples a layer takes, its ``check_batch`` says.
 
     Raises:
         ContractError: the layer breaks a rule. The message names it.
