@@ -6,6 +6,7 @@ import numpy as np
 
 from minidl import BatchNorm, Dense, Dropout, Layer, LogSoftmax, NLLLoss, ReLU, array_module
 from minidl.backend import convert
+from minidl.testing.examples import EVERYWHERE, with_zeros
 
 
 class Tanh(Layer):
@@ -804,6 +805,136 @@ class Residual(Layer):
         return [[type(layer).__name__, *(getattr(layer, name) for name in layer.arguments)] for layer in self.layers]
 
 
+class Sorted(Layer):
+    """Each row in ascending order; a kink where two numbers are equal."""
+
+    def forward(self, x, training=False):
+        xp = array_module(x)
+        order = xp.argsort(x, axis=1)
+        y = xp.take_along_axis(x, order, axis=1)
+        if training:
+            self.remember(y, order)
+        return y
+
+    def backward(self, dy):
+        xp, order = array_module(dy), self.recall(dy)
+        return xp.take_along_axis(dy, xp.argsort(order, axis=1), axis=1)
+
+
+class Sums(Layer):
+    """y_k = x_1 + … + x_k."""
+
+    def forward(self, x, training=False):
+        y = x.cumsum(axis=1)
+        if training:
+            self.remember(y, None)
+        return y
+
+    def backward(self, dy):
+        self.recall(dy)
+        return dy[:, ::-1].cumsum(axis=1)[:, ::-1]
+
+
+class Sparsemax(Layer):
+    """The probabilities nearest to x; most are 0. Martins and Astudillo 2016, algorithm 1."""
+
+    def forward(self, x, training=False):
+        xp = array_module(x)
+        z = xp.sort(x, axis=1)[:, ::-1]
+        supported = 1 + xp.arange(1, x.shape[1] + 1) * z > z.cumsum(axis=1)
+        threshold = ((z * supported).sum(axis=1, keepdims=True) - 1) / convert(supported.sum(axis=1)[:, None], like=x)
+        y = xp.where(x > threshold, x - threshold, 0 * x)
+        if training:
+            self.remember(y, convert(y > 0, like=x))
+        return y
+
+    def backward(self, dy):
+        on = self.recall(dy)
+        return on * (dy - (on * dy).sum(axis=1, keepdims=True) / on.sum(axis=1, keepdims=True))
+
+
+class BothSides(Layer):
+    """y = (max(x, 0), max(−x, 0)), called CReLU: a fixed number of features, and no parameters."""
+
+    arguments = ("in_features",)
+
+    def __init__(self, features):
+        self.in_features, self.out_features = features, 2 * features
+
+    def forward(self, x, training=False):
+        self.check_input(x)
+        y = array_module(x).concatenate([x * (x > 0), -x * (x < 0)], axis=1)
+        if training:
+            self.remember(y, x)
+        return y
+
+    def backward(self, dy):
+        x = self.recall(dy)
+        return dy[:, : self.in_features] * (x > 0) - dy[:, self.in_features :] * (x < 0)
+
+
+class SwiGLU(Layer):
+    """y = swish(x W) · x V. Shazeer 2020, equation 6."""
+
+    arguments = ("in_features", "out_features")
+
+    def __init__(self, in_features, out_features):
+        self.in_features, self.out_features = in_features, out_features
+
+    def param_shapes(self):
+        return dict.fromkeys("WV", (self.in_features, self.out_features))
+
+    def init_params(self, rng):
+        self.W[...], self.V[...] = rng.normal(size=(2, *self.W.shape))
+
+    def forward(self, x, training=False):
+        self.check_input(x)
+        a, b = x @ self.W, x @ self.V
+        gate = sigmoid(a, array_module(x))
+        y = a * gate * b
+        if training:
+            self.remember(y, (x, a, b, gate))
+        return y
+
+    def backward(self, dy):
+        x, a, b, gate = self.recall(dy)
+        da, db = dy * b * gate * (1 + a * (1 - gate)), dy * a * gate
+        self.dW[...], self.dV[...] = x.T @ da, x.T @ db
+        return da @ self.W.T + db @ self.V.T
+
+
+class RadialBasis(Layer):
+    """y_k = exp(−g_k² |x − c_k|²)."""
+
+    arguments = ("in_features", "out_features")
+
+    def __init__(self, in_features, out_features):
+        self.in_features, self.out_features = in_features, out_features
+
+    def param_shapes(self):
+        return {"c": (self.in_features, self.out_features), "g": (self.out_features,)}
+
+    def init_params(self, rng):
+        self.c[...] = rng.normal(size=self.c.shape)
+        self.g[...] = 1
+
+    def forward(self, x, training=False):
+        self.check_input(x)
+        apart = x[:, :, None] - self.c
+        squares = (apart * apart).sum(axis=1)
+        y = array_module(x).exp(-self.g * self.g * squares)
+        if training:
+            self.remember(y, (apart, squares, y))
+        return y
+
+    def backward(self, dy):
+        apart, squares, y = self.recall(dy)
+        self.dg[...] = (-2 * self.g * squares * dy * y).sum(axis=0)
+        dapart = -2 * self.g * self.g * (dy * y)[:, None, :] * apart
+        self.dc[...] = -dapart.sum(axis=0)
+        return dapart.sum(axis=2)
+
+
 ENGINE = {
     "Dense": lambda: Dense(4, 3),
     "Dense, one by one": lambda: Dense(1, 1),
@@ -829,10 +960,8 @@ OWN = {
     "Exponential": Exponential,
     "Cosine": Cosine,
     "Mish": Mish,
-    "Reciprocal": Reciprocal,
     "Softmax": Softmax,
     "Centre": Centre,
-    "UnitLength": UnitLength,
     "BelowTheLargest": BelowTheLargest,
     "Gain": lambda: Gain(4),
     "Scale": Scale,
@@ -855,6 +984,12 @@ OWN = {
     "Whiten": lambda: Whiten(3),
     "RandomFeatures": lambda: RandomFeatures(3, 4),
     "Reversed": Reversed,
+    "Sorted": Sorted,
+    "Sums": Sums,
+    "Sparsemax": Sparsemax,
+    "BothSides": lambda: BothSides(3),
+    "SwiGLU": lambda: SwiGLU(4, 3),
+    "RadialBasis": lambda: RadialBasis(3, 2),
     "Pairs": Pairs,
     "Residual": lambda: Residual(Dense(4, 5), Tanh(), Dense(5, 4)),
     "Residual, normalised": lambda: Residual(BatchNorm(3), ReLU(), Dropout(0.3), Dense(3, 3), Dropout(0.3)),
@@ -866,8 +1001,12 @@ def positive(rng, shape):
     return rng.uniform(0.01, 20.0, shape)
 
 
+NOT_ZERO = tuple(draw for draw in EVERYWHERE if draw is not with_zeros)
+
 SPECIAL = {
     "Logarithm": (Logarithm, {"inputs": positive}),
+    "Reciprocal": (Reciprocal, {"inputs": NOT_ZERO}),
+    "UnitLength": (UnitLength, {"inputs": NOT_ZERO}),
     "Softsign": (Softsign, {"method": "differences"}),
     "SoftplusByLogaddexp": (SoftplusByLogaddexp, {"method": "differences"}),
 }
@@ -959,6 +1098,38 @@ class Weighted(Remembering):
         return dlog_p
 
 
+class CrossEntropy(Remembering):
+    """Of scores, which need no LogSoftmax."""
+
+    def forward(self, x, labels):
+        xp = array_module(x)
+        z = x - x.max(axis=1, keepdims=True)
+        log_p = z - xp.log(xp.exp(z).sum(axis=1, keepdims=True))
+        self.keep(log_p, labels)
+        return -log_p[xp.arange(len(labels)), labels].mean()
+
+    def backward(self):
+        log_p, labels = self.take()
+        xp = array_module(log_p)
+        dx = xp.exp(log_p)
+        dx[xp.arange(len(labels)), labels] -= 1
+        return dx / len(dx)
+
+
+class Huber(Remembering):
+    """The square of a small error, and the size of a large one."""
+
+    def forward(self, x, t):
+        error = x - t
+        size = abs(error)
+        self.keep(error)
+        return array_module(x).where(size < 0.5, error * error / 2, 0.5 * (size - 0.25)).mean()
+
+    def backward(self):
+        (error,) = self.take()
+        return array_module(error).clip(error, -0.5, 0.5) / error.size
+
+
 class Squares(Remembering):
     """For targets that are numbers, not classes."""
 
@@ -982,5 +1153,7 @@ RIGHT_LOSSES = {
     "Brier": (Brier, {}),
     "Focal": (Focal, {}),
     "Weighted": (Weighted, {}),
+    "CrossEntropy": (CrossEntropy, {"inputs": EVERYWHERE}),
+    "Huber": (Huber, {"inputs": EVERYWHERE, "labels": numbers, "method": "differences"}),
     "Squares": (Squares, {"inputs": numbers, "labels": numbers}),
 }

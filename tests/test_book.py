@@ -25,7 +25,7 @@ LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "vide
 def pages(tmp_path_factory):
     """Return the pages of the book, each with its file."""
     out = tmp_path_factory.mktemp("book")
-    command = [sys.executable, "-m", "sphinx", "-W", "-n", "-q", "-E", ROOT / "docs", out]
+    command = [sys.executable, "-m", "sphinx", "-W", "-n", "-q", "-E", "-j", "auto", ROOT / "docs", out]
     environment = os.environ | {"PYTHONWARNINGS": "default"}
     built = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert built.returncode == 0, built.stderr

@@ -78,7 +78,7 @@ def test_bad_options_are_refused():
 
 
 def test_the_script_trains_and_measures(tmp_path):
-    printed = [mpiexec(ranks, SCRIPT, "--train-size", "2000", "--epochs", "1", "--lr", "0.1") for ranks in (1, 2)]
+    printed = [mpiexec(ranks, SCRIPT, "--train-size", "500", "--epochs", "1", "--lr", "0.1") for ranks in (1, 2)]
     ends = [done.stdout.splitlines()[-1].split(", after")[0] for done in printed]
     assert ends[0] == ends[1]
     assert ends[0].startswith("epoch 1: test loss")

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl
+from minidl.testing import StrictArray, strict_backend
 
 
 def batch_norm(features=3, dtype="float64", **options):
@@ -130,3 +131,11 @@ def test_bad_arguments(options, error, message):
 def test_repr():
     assert repr(minidl.BatchNorm(3)) == "BatchNorm(3, decay=0.9)"
     assert repr(minidl.BatchNorm(3, 0.99, ghost_size=16)) == "BatchNorm(3, decay=0.99, ghost_size=16)"
+
+
+def test_on_a_gpu_nothing_waits_for_a_sum(monkeypatch):
+    with strict_backend() as xp:
+        model = minidl.Sequential(minidl.BatchNorm(3), seed=0, backend="cupy")
+        x = xp.asarray(np.random.default_rng(0).normal(size=(8, 3)).astype("float32"))
+        monkeypatch.setattr(StrictArray, "__bool__", lambda array: pytest.fail("waits for the GPU"))
+        model.forward(x, training=True)

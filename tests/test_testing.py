@@ -649,7 +649,7 @@ def test_the_derivative_of_relu_at_zero_is_zero():
         (lambda g: np.roll(g, 1, 0), "its rows are shifted by one"),
         (lambda g: g + 1e-5 * g * g, "right to 4 digits"),
         (lambda g: g + 1e-9 * g * g, "right to 8 digits"),
-        (lambda g: g + 1, "off by a number of its own"),
+        (lambda g: g + 1, "it is off by 1 throughout"),
         (lambda g: g * g, ""),
     ],
 )

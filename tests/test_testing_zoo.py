@@ -8,15 +8,16 @@ from wrong_layers import LAYERS, LOSSES
 
 from minidl.testing import ContractError, check_layer, check_loss
 
-EXAMPLES = max(1, settings().max_examples // 10)
-"""Examples of each right layer: ten, and in the profile called deep a thousand."""
+DEEP = settings().max_examples > 100
+SEEDS = settings().max_examples // 5 if DEEP else 2
+"""Seeds for each right layer and loss, of five examples each: ten in all, and in the profile called deep 10,000."""
 
 
 @pytest.mark.parametrize(("make", "options"), RIGHT.values(), ids=RIGHT)
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=SEEDS)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_right_layers_pass(make, options, seed):
-    check_layer(make, examples=1, seed=seed, **options)
+    check_layer(make, examples=5, seed=seed, **options)
 
 
 @pytest.mark.parametrize("make", ENGINE.values(), ids=ENGINE)
@@ -25,10 +26,10 @@ def test_differences_agree_with_complex_steps(make):
 
 
 @pytest.mark.parametrize(("make", "options"), RIGHT_LOSSES.values(), ids=RIGHT_LOSSES)
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=SEEDS)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_right_losses_pass(make, options, seed):
-    check_loss(make, examples=1, seed=seed, **options)
+    check_loss(make, examples=5, seed=seed, **options)
 
 
 def message(name, rule, words):

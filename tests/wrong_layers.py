@@ -13,12 +13,15 @@ from right_layers import (
     LayerNorm,
     LeakyReLU,
     LowRank,
+    Reciprocal,
     Remembering,
     Residual,
     RMSNorm,
     Sigmoid,
+    Smoothed,
     Softplus,
     Tanh,
+    UnitLength,
     sigmoid,
 )
 
@@ -966,6 +969,105 @@ class ScalesSampleByItsNumber(Tanh):
         return dx * convert(1 + xp.arange(len(dx)), like=dx)[:, None]
 
 
+class SumOverFeatures(Dense):
+    """Where there are as many samples as outputs, the wrong axis has the right length."""
+
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        if dy.shape[0] == dy.shape[1]:
+            self.db[...] = dy.sum(axis=1)
+
+
+class MaskOfTheLastShape(Layer):
+    """Draws a mask only when a batch has another shape than the last one."""
+
+    mask = None
+
+    def init_params(self, rng):
+        self.rng = rng
+
+    def forward(self, x, training=False):
+        if not training:
+            return x
+        if self.mask is None or self.mask.shape != x.shape:
+            self.mask = convert(2.0 * (self.rng.random(x.shape) < 0.5), like=x)
+        y = x * self.mask
+        self.remember(y, self.mask)
+        return y
+
+    def backward(self, dy):
+        return dy * self.recall(dy)
+
+
+class GradientOfTheLastInput(Gain):
+    """An evaluation in between, of as many samples, changes dg."""
+
+    def forward(self, x, training=False):
+        y = super().forward(x, training)
+        vars(self)["last"] = x
+        return y
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        if self.last.shape == dy.shape:
+            self.dg[...] = (dy * self.last).sum(axis=0)
+        return dx
+
+
+class SlopeBeyondTheLimit(Tanh):
+    """Wrong between two numbers that few x lie between."""
+
+    def forward(self, x, training=False):
+        y = super().forward(x, training)
+        if training:
+            self.remember(y, (y, (x > 1.1) & (x < 1.2)))
+        return y
+
+    def backward(self, dy):
+        y, here = self.recall(dy)
+        return dy * (1 - y * y) * (1 + convert(here, like=dy))
+
+
+class LimitedWeightGradient(Dense):
+    """Clips in the layer what belongs into the optimiser."""
+
+    def backward_params(self, dy):
+        super().backward_params(dy)
+        array_module(dy).clip(self.dW, -50, 50, out=self.dW)
+
+
+class FirstWeights(Dense):
+    """Keeps the transposed weights of its first pass."""
+
+    old = None
+
+    def forward(self, x, training=False):
+        y = super().forward(x, training)
+        if self.old is None:
+            vars(self)["old"] = self.W.T.copy()
+        return y
+
+    def backward(self, dy):
+        self.backward_params(dy)
+        return dy @ self.old
+
+
+class GuardedForwardOnly(Layer):
+    """Takes care of a row of zeros, but not of its gradient."""
+
+    def forward(self, x, training=False):
+        xp = array_module(x)
+        length = xp.sqrt((x * x).sum(axis=1, keepdims=True))
+        y = xp.where(length > 0, x / xp.where(length > 0, length, 1 + length), x)
+        if training:
+            self.remember(y, (y, length))
+        return y
+
+    def backward(self, dy):
+        y, length = self.recall(dy)
+        return (dy - y * (dy * y).sum(axis=1, keepdims=True)) / length
+
+
 LAYERS = {
     # the name of the class: how to make it, the rule that it breaks, and words of the message
     "SixteenSamples": (SixteenSamples, "gradients", "wrong only in rows from 16 on, where it is 0 and should not be"),
@@ -986,8 +1088,25 @@ LAYERS = {
     "OneFeatureDoubled": (OneFeatureDoubled, "gradients", "1 feature: .*it is 2 times"),
     "SampleVariance": (lambda: SampleVariance(4), "gradients", "dx"),
     "SingleSampleByTheWrongAxis": (lambda: SingleSampleByTheWrongAxis(4), "gradients", "fails for B = 1, not .*: dg"),
-    "ClippedSlope": (ClippedSlope, "gradients", r"wrong only where \|x\| is large, above [79]"),
+    "ClippedSlope": (ClippedSlope, "gradients", r"wrong only where \|x\| is large, above [789]"),
     "ForgottenLimit": (ForgottenLimit, "gradients", "wrong only where x is large, above .*it should be 0: a mask"),
+    "SumOverFeatures": (lambda: SumOverFeatures(5, 3), "gradients", "it fails for B = [35], not for B = 1, .*: db"),
+    "MaskOfTheLastShape": (MaskOfTheLastShape, "files", "resumed from a file.*mask is lost: name it in buffers"),
+    "GradientOfTheLastInput": (
+        lambda: GradientOfTheLastInput(4),
+        "memory",
+        "an evaluation between forward and backward changes a gradient",
+    ),
+    "SlopeBeyondTheLimit": (SlopeBeyondTheLimit, "gradients", "8 samples: .*in others, where it is 2 times"),
+    "LimitedWeightGradient": (lambda: LimitedWeightGradient(4, 3), "gradients", "8 samples, (x|dy) .*: dW"),
+    "FirstWeights": (lambda: FirstWeights(4, 3), "gradients", r"only after another pass .* was measured$"),
+    "Reciprocal": (Reciprocal, "gradients", r"x with zeros: y.* is -?inf\nhint: it divides by zero"),
+    "UnitLength": (UnitLength, "gradients", r"x with zeros: y.* is nan\nhint: it divides by zero"),
+    "GuardedForwardOnly": (
+        GuardedForwardOnly,
+        "gradients",
+        r"x with zeros: dx.* is (nan.*it is NaN|-?inf.*it is infinite)",
+    ),
     "SmallAngle": (SmallAngle, "gradients", "x near zero.*right to . digits"),
     "WrongBelowZero": (WrongBelowZero, "gradients", "wrong only where x < 0, where it is 0.1 times"),
     "WrongAboveZero": (WrongAboveZero, "gradients", "wrong only where x > 0, where it is 0 and should not be"),
@@ -1394,7 +1513,33 @@ class SquaresOverAll(Remembering):
         return 2 * error / len(error)
 
 
+class SmoothedWithoutBatch(Smoothed):
+    """Forgets that the mean is over the samples, too."""
+
+    def backward(self):
+        dlog_p = (1 - self.smoothing) * NLLLoss.backward(self)
+        return dlog_p - self.smoothing / dlog_p.shape[1]
+
+
+class SmoothedOverOthers(Smoothed):
+    """K − 1 other classes in backward, K in forward."""
+
+    def backward(self):
+        dlog_p = (1 - self.smoothing) * NLLLoss.backward(self)
+        samples, classes = dlog_p.shape
+        return dlog_p - self.smoothing / (samples * max(classes - 1, 1))
+
+
+class RefusesOneSample(NLLLoss):
+    def backward(self):
+        dlog_p = super().backward()
+        return dlog_p if len(dlog_p) > 1 else 0 * dlog_p
+
+
 LOSSES = {
+    "SmoothedWithoutBatch": (SmoothedWithoutBatch, "gradients", "it is off by -.* throughout: look for a term"),
+    "SmoothedOverOthers": (SmoothedOverOthers, "gradients", "it is off by -.* throughout: look for a term"),
+    "RefusesOneSample": (RefusesOneSample, "gradients", "a single sample of .* classes.*zero throughout"),
     "SumLoss": (SumLoss, "mean", "a factor B = .* too many: it is the sum"),
     "FixedBatch": (
         FixedBatch,

@@ -93,7 +93,8 @@ class Views:
             ValueError: ``x`` is not (B, in_features).
             TypeError: ``x`` has another dtype than the parameters.
         """
-        param = getattr(self, next(iter(self.param_shapes())), None)
+        shapes = self.param_shapes()
+        param = getattr(self, next(iter(shapes)), None) if shapes else x
         if param is None:
             raise RuntimeError(f"{self} has no parameters yet: make it part of a minidl.Sequential")
         if x.ndim != 2 or x.shape[1] != self.in_features:

@@ -66,6 +66,13 @@ def huge(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     return _signed(rng, rng.uniform(100.0, 200.0, shape))
 
 
+def with_zeros(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """Return numbers of which half are exactly 0, and whole rows, as after a ReLU or at the edges of an image."""
+    zero = (rng.random(shape) < 0.5) | (rng.random((shape[0], 1)) < 0.3)
+    zero[-1, -1] = False  # nothing can be measured as a part of 0
+    return np.where(zero, 0.0, away_from_zero(rng, shape))
+
+
 EVERYWHERE: tuple[Draw, ...] = (
     away_from_zero,
     near_zero,
@@ -75,6 +82,7 @@ EVERYWHERE: tuple[Draw, ...] = (
     constant_features,
     equal_rows,
     huge,
+    with_zeros,
 )
 """What x is drawn by, unless a caller says where else a layer is defined."""
 

@@ -62,11 +62,15 @@ def whole(gradient: Gradient) -> Iterator[str]:
             + ("not written, or not all of it, or " if batch else "")
             + "computed as 0 / 0, or as inf − inf"
         )
-        return
-    if not measured.any():
+    elif np.isinf(computed).any():
+        yield "it is infinite: look for a division by 0, or what overflows"
+    if not (np.isfinite(computed).all() and measured.any()):
         return
     if not computed.any():
         yield "it is zero throughout"
+    error = computed - measured
+    if measured.size >= FEW and gradient.like(measured + error.mean()):
+        yield f"it is off by {error.mean():.4g} throughout: look for a term that is missing, or has a wrong factor"
     if gradient.like(-measured):
         yield "the sign is wrong"
     if batch and batch > 1 and gradient.like(measured * batch):
@@ -99,9 +103,10 @@ def parts(gradient: Gradient) -> Iterator[str]:
 def places(gradient: Gradient) -> Iterator[str]:
     """Yield what the wrong entries have in common, and the others have not; if the two kinds are clearly apart."""
     wrong = gradient.off(gradient.measured)
+    right = ~wrong & ((gradient.measured != 0) | (gradient.computed != 0))  # where both are 0, nothing can be wrong
     error = abs(gradient.computed - gradient.measured)
-    if min(wrong.sum(), (~wrong).sum()) >= FEW and error[wrong].min() > 100 * error[~wrong].max():
-        for condition, where in _places(gradient, wrong):
+    if min(wrong.sum(), (~wrong).sum()) >= FEW and right.any() and error[wrong].min() > 100 * error[right].max():
+        for condition, where in _places(gradient, wrong, right):
             if _accounts_for(gradient, where, wrong):
                 yield f"it is wrong only {condition}"
 
@@ -122,30 +127,29 @@ def _ways(wrong: Gradient) -> Iterator[str]:
         yield f"it is {ratio:.4g} times what it should be"
 
 
-def _places(gradient: Gradient, wrong: Array) -> Iterator[tuple[str, Array]]:
+def _places(gradient: Gradient, wrong: Array, right: Array) -> Iterator[tuple[str, Array]]:
     """Yield conditions that the wrong entries may have in common, with where they hold."""
-    matters = (gradient.measured != 0) | (gradient.computed != 0)  # where both are 0, nothing can be wrong
     for axis in range(wrong.ndim):
         others = tuple(other for other in range(wrong.ndim) if other != axis)
         if prod(wrong.shape[other] for other in others) == 1 < wrong.ndim:
             continue  # a row of one number is no row
-        marked, right = np.flatnonzero(wrong.any(axis=others)), np.flatnonzero((matters & ~wrong).any(axis=others))
+        marked, spared = (np.flatnonzero(entries.any(axis=others)) for entries in (wrong, right))
         first, last = int(marked[0]), int(marked[-1])
-        if right.size and not ((first <= right) & (right <= last)).any():
+        if not ((first <= spared) & (spared <= last)).any():
             lines = np.arange(wrong.shape[axis])
             here = (first <= lines) & (lines <= last)
             shape = [-1 if other == axis else 1 for other in range(wrong.ndim)]
-            stretch = _stretch(first, last, right.max() < first, axis, wrong.ndim)
+            stretch = _stretch(first, last, spared.max() < first, axis, wrong.ndim)
             yield f"in {stretch}", np.broadcast_to(here.reshape(shape), wrong.shape)
     for name, values in (("x", gradient.x), ("dy", gradient.dy)):
         if values is not None:
             yield f"where {name} < 0", values < 0
             yield f"where {name} > 0", values > 0
             for said, a in ((name, values), (f"|{name}|", abs(values))):
-                if a[wrong].min() > a[~wrong].max():
-                    yield f"where {said} is large, above {a[~wrong].max():.3g}", wrong
-                if a[wrong].max() < a[~wrong].min():
-                    yield f"where {said} is small, below {a[~wrong].min():.3g}", wrong
+                if a[wrong].min() > a[right].max():
+                    yield f"where {said} is large, above {a[right].max():.3g}", wrong
+                if a[wrong].max() < a[right].min():
+                    yield f"where {said} is small, below {a[right].min():.3g}", wrong
 
 
 def _stretch(first: int, last: int, at_end: bool, axis: int, dimensions: int) -> str:
@@ -175,8 +179,8 @@ def precise(gradient: Gradient) -> Iterator[str]:
         right = f"right to {int(-np.log10(error / largest))} digits"
         where = next((f"{place}, and there {right}" for place in places(gradient)), f"it is {right}")
         yield (
-            f"{where}: look for a rounded constant, an approximation, an ε that is in one of the two passes only, or "
-            "float32 on the way"
+            f"{where}: look for a rounded constant, an approximation, an ε that is in one of the two passes only"
+            f"{', or float32 on the way' if error <= 1e-5 * largest else ''}"
         )
 
 

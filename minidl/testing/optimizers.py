@@ -134,8 +134,9 @@ def _check_direction(make: Make, course: Course) -> None:
         )
         grown = abs(flat[1:]) > abs(flat[:-1])  # while a formula with a decay of its own may shrink w
         require(not grown.any(), "where the gradient has always been 0, w grows")
-    still = walk(make(), replace(first, rates=np.zeros(1)))
-    require((still == course.start).all(), "with lr = 0, the first step moves w; some schedules begin there")
+    still = replace(first, rates=np.zeros(1))
+    failure = breach(lambda: require((walk(make(), still) == course.start).all(), "the first step moves w"))
+    require(failure is None, f"with lr = 0, where some schedules begin, {failure}")
 
 
 def _check_portions(make: Make, course: Course) -> None:
@@ -185,6 +186,13 @@ def _check_precision(make: Make, course: Course) -> None:
     error = abs(path[-1] - exact[-1]) / abs(exact - exact[0]).max(axis=0)
     typical = np.quantile(error, 0.75)  # not the largest: near 0, a sign is a matter of rounding
     require(typical <= 1e-2, f"in float32 the steps differ from those in float64 by {typical:.0%}")
+    small = replace(single.part(slice(0, 1)), start=0 * single.start, gradients=single.gradients[:1] * np.float32(1e-5))
+    step, right = walk(make(), small)[1], walk(make(), small.astype("float64"))[1]
+    require(
+        np.allclose(step, right, rtol=1e-2, atol=0),
+        f"in float32, a gradient of {small.gradients[0, 0]:.2g} makes a step of {step[0]:.4g}, and in float64 one of "
+        f"{right[0]:.4g}\nhint: look for an ε or a bound that depends on the dtype, or squares that vanish",
+    )
     end = walk(make(), course)[-1]
     slightly, clearly = (walk(make(), _stirred(course, part))[-1] != end for part in (1e-9, 1e-4))
     require(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minidl import Optimizer
-from minidl.testing.contract import raises, require, same
+from minidl.testing.contract import breach, raises, require, same
 from minidl.testing.courses import Course, Make, walk, with_arguments
 
 
@@ -143,10 +143,9 @@ def check_resumption(make: Make, course: Course) -> None:
     kept = {"t", "lr", "state"}
     lost = [name for name, value in vars(optimizer).items() if name not in kept and not _alike(value, before.get(name))]
     hint = f"\nhint: {', '.join(lost)} changes as it goes, and is neither in state nor t" if lost else ""
-    require(
-        same(walk(resumed, rest), walk(optimizer, rest)),
-        f"after {half} steps, one that resumes with the same arguments, t, lr and state takes other steps{hint}",
-    )
+    expected = walk(optimizer, rest)
+    failure = breach(lambda: require(same(walk(resumed, rest), expected), "it takes other steps"))
+    require(failure is None, f"resumed after {half} steps, with the same arguments, t, lr and state: {failure}{hint}")
 
 
 def check_copies(make: Make, course: Course) -> None:

@@ -7,6 +7,7 @@ A failure is then narrowed down: which *one* circumstance (the number of samples
 memory) makes a first pass of a new layer fail; or is it what came before?
 """
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -23,9 +24,10 @@ def check_passes(example: Example) -> None:
     """Compare ten passes of one layer with measured gradients."""
     model, log = example.model(), Log()
     for number, setting in enumerate(example.settings()):
+        first = replace(example, params=model.params.copy(), rng=deepcopy(example.rng))
         failure = breach(compare, model, setting, example, log)
         if failure is not None:
-            raise ContractError(narrow(example, setting, number, failure))
+            raise ContractError(narrow(first, setting, number, failure))
         disturb(model, number, example)
     require(log.compared, "every x that was drawn is at a kink, where there is no gradient; draw others with inputs=")
     for name, array, copy in log.returned:
@@ -65,14 +67,17 @@ def narrow(example: Example, setting: Setting, number: int, failure: str) -> str
         return f"only after {before} of the same layer ({setting}): {failure}"
     few = replace(example, features=example.model().in_features or 5)
     sized = few if _fails(few, setting) else example
-    plain = Setting(min(example.batches, key=lambda batch: abs(batch - 6)), example.inputs[0])
+    plain = Setting(min(example.batches, key=lambda batch: abs(batch - 8)), example.inputs[0])
     simplest = next((x for x in example.inputs if _fails(sized, replace(setting, x=x))), setting.x)
-    for change in (
-        {"x": simplest},
-        *({name: getattr(plain, name)} for name in ("dy", "layout", "params_only", "batch")),
-    ):
+    for change in ({"x": simplest}, *({name: getattr(plain, name)} for name in ("dy", "layout", "params_only"))):
         simpler = replace(setting, **change)
         setting = simpler if _fails(sized, simpler) else setting
+    usual = replace(setting, batch=plain.batch)
+    rngs = [sized.rng, *map(np.random.default_rng, range(20))]
+    others = (replace(size, rng=rng) for size in (few, example) for rng in rngs)
+    found = next((other for other in others if _fails(other, usual)), None)
+    if found is not None:  # also if a few samples rarely show it: what is wrong for few x shows in large batches first
+        sized, setting = found, usual
     where, hint = str(setting), ""
     if setting.batch != plain.batch:
         setting, where = _by_batch(sized, setting)
@@ -99,7 +104,7 @@ def _listed(batches: list[int]) -> str:
 
 def _breach(example: Example, setting: Setting, explained: bool = True) -> str | None:
     """Return how a new layer fails in a setting; None if it does not."""
-    alone = replace(example, rng=np.random.default_rng(example.number))
+    alone = replace(example, rng=deepcopy(example.rng))
     return breach(compare, alone.model(), setting, alone, Log(), explained)
 
 

@@ -12,24 +12,26 @@ Inside ``with strict_backend():`` it stands in for the package ``cupy``, so ``ba
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-METHODS = "all any argmax argmin astype clip copy dot max mean min prod ravel reshape std sum take transpose var"
+METHODS = (
+    "all any argmax argmin argsort astype clip copy cumprod cumsum dot max mean min nonzero prod ravel repeat reshape "
+    "round squeeze std sum swapaxes take trace transpose var"
+)
 ARITHMETIC = "add radd sub rsub mul rmul truediv rtruediv floordiv mod pow rpow matmul neg abs"
 LOGIC = "lt le gt ge eq ne and or invert"
 IN_PLACE = "iadd isub imul itruediv ipow"
-CREATION = "arange concatenate empty empty_like full full_like ones ones_like stack where zeros zeros_like"
-MATHEMATICS = "abs ceil clip cos cosh exp expm1 floor isfinite isnan log log1p logaddexp maximum minimum sign"
-MORE = (
-    "add all any arctan argmax argmin broadcast_to cbrt copysign cumsum divide dot einsum expand_dims fabs fmax fmin "
-    "heaviside hypot log10 log2 logical_and logical_not logical_or matmul max mean min multiply negative outer power "
-    "prod ravel reciprocal repeat reshape roll signbit sin sinh sqrt square squeeze std subtract sum tan tanh tile "
-    "transpose true_divide var"
+NOT_IN_CUPY = (
+    "asmatrix block bmat busday_count busday_offset datetime_as_string datetime_data einsum_path frompyfunc fromregex "
+    "geomspace get_include getbufsize geterr geterrcall histogram_bin_edges info insert is_busday isnat matvec "
+    "nanpercentile nanquantile nested_iters polyder polydiv polyint setbufsize seterr seterrcall show_runtime spacing "
+    "test unstack vecdot vecmat"
 )
-CONSTANTS = "e inf nan newaxis pi float32 float64 int64"
+"""The functions of NumPy that CuPy does not have."""
+LINALG = "cholesky det eigh eigvalsh inv lstsq matrix_power matrix_rank norm pinv qr slogdet solve svd"
 
 
 class StrictArray:
@@ -104,9 +106,30 @@ def strict(function: Any, operator: bool = False) -> Any:
             raise TypeError("unsupported type: CuPy's operators take no lists and tuples")
         out = options.get("out")
         result = function(*map(unwrap, args), **{name: unwrap(value) for name, value in options.items()})
-        return StrictArray(result) if out is None else out
+        return wrap(result) if out is None else out
 
+    if isinstance(function, np.ufunc):
+        vars(call).update(at=strict(function.at), reduce=strict(function.reduce))
     return call
+
+
+def wrap(result: Any) -> Any:
+    """Return what a function of NumPy has returned, with strict arrays for its arrays and numbers."""
+    if isinstance(result, tuple | list):
+        return type(result)(map(wrap, result))
+    return StrictArray(result) if isinstance(result, np.ndarray | np.generic) else result
+
+
+def of_numpy(name: str) -> Any:
+    """Return what stands in for ``cupy.<name>``.
+
+    Raises:
+        AttributeError: CuPy has no such function.
+    """
+    value = getattr(np, name)
+    if name in NOT_IN_CUPY.split():
+        raise AttributeError(f"CuPy has no {name}")
+    return strict(value) if callable(value) and not isinstance(value, type) else value
 
 
 def in_place(operator: Any) -> Any:
@@ -131,11 +154,12 @@ for _name in IN_PLACE.split():
 def strict_backend() -> Iterator[ModuleType]:
     """Let ``cupy`` mean the stand-in for a while, and yield it."""
     module = ModuleType("cupy")
-    module.__dict__.update({name: strict(getattr(np, name)) for name in f"{CREATION} {MATHEMATICS} {MORE}".split()})
-    module.__dict__.update({name: getattr(np, name) for name in CONSTANTS.split()})
     module.__dict__.update(
+        __getattr__=of_numpy,
+        linalg=SimpleNamespace(**{name: strict(getattr(np.linalg, name)) for name in LINALG.split()}),
         ndarray=StrictArray,
         # The two ways across: moving a NumPy array here, and moving one back, are explicit, and so allowed.
+        array=_moved,
         asarray=lambda x, dtype=None: (
             x if isinstance(x, StrictArray) and dtype in (None, x.dtype) else _moved(x, dtype)
         ),
@@ -152,5 +176,5 @@ def strict_backend() -> Iterator[ModuleType]:
             sys.modules["cupy"] = real
 
 
-def _moved(x: Any, dtype: Any) -> StrictArray:
+def _moved(x: Any, dtype: Any = None) -> StrictArray:
     return StrictArray(np.array(x._host if isinstance(x, StrictArray) else x, dtype))

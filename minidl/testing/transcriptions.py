@@ -17,6 +17,7 @@ Where class and transcription part, whatever brings them together again is the l
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from inspect import signature
 from itertools import combinations, cycle, islice, permutations
 from math import isclose, sin, sqrt
 
@@ -24,7 +25,7 @@ import numpy as np
 
 from minidl import Optimizer
 from minidl.backend import Array
-from minidl.testing.contract import ContractError
+from minidl.testing.contract import ContractError, raises
 from minidl.testing.courses import TOLERANCE, Course, Make, parting, with_arguments
 
 Reference = Callable[[float, Callable[[float], float], Sequence[float]], Iterable[float]]
@@ -45,6 +46,10 @@ One is as small as most ε; another has parts where it is 0, as for a unit of Re
 """
 
 
+LONG = 150
+"""Steps of a second trial, in which the gradients are given: on a landscape, rounding grows from step to step."""
+
+
 @dataclass
 class Trial:
     """A start and a landscape for each parameter, and a learning rate for each step."""
@@ -52,10 +57,18 @@ class Trial:
     start: list[float]
     landscapes: list[tuple[float, float, float]]
     rates: list[float]
+    given: Array | None = None
+    """Gradients in place of those of the landscapes: (steps, n)."""
 
     def gradients(self) -> list[Callable[[float], float]]:
         """Return the gradient of each parameter: it depends on where the steps have led, and changes its sign."""
+        if self.given is not None:
+            return [partial(_next, iter(column)) for column in self.given.T.tolist()]
         return [partial(_slope, *landscape) for landscape in self.landscapes]
+
+
+def _next(given: Iterator[float], _w: float) -> float:
+    return next(given)
 
 
 def _slope(size: float, width: float, lowest: float, w: float) -> float:
@@ -67,18 +80,42 @@ def trial_of(course: Course) -> Trial:
     return Trial(course.start.tolist(), [*islice(cycle(LANDSCAPES), len(course.start))], course.rates.tolist())
 
 
+def long_trial(course: Course) -> Trial:
+    """Return a trial of many steps, with gradients from 1e-9 to 200 in size."""
+    given = np.resize(course.gradients, (LONG, 4)) * [1.0, 100.0, 1e-3, 1e-8]
+    return Trial(course.start[:4].tolist(), [], np.resize(course.rates, LONG).tolist(), given)
+
+
 def check_reference(make: Make, course: Course, reference: Reference) -> None:
     """Require that an optimiser takes the steps of a reference, or say in which step it does not, and likely why."""
+    for trial in (trial_of(course), long_trial(course)):
+        path, expected = walk_down(make(), trial), transcribe(reference, trial)
+        apart = parting(path, expected)
+        if apart is not None:
+            step, i = apart
+            before, after, right = path[step - 1, i], path[step, i], expected[step, i]
+            raise ContractError(
+                f"in step {step} of {len(trial.rates)}, w goes from {before:.6g} by {after - before:.10g}, and in the "
+                f"reference by {right - before:.10g}{likely_cause(make, reference, trial)}"
+            )
     trial = trial_of(course)
-    path, expected = walk_down(make(), trial), transcribe(reference, trial)
-    apart = parting(path, expected)
-    if apart is not None:
-        step, i = apart
-        before, after, right = path[step - 1, i], path[step, i], expected[step, i]
-        raise ContractError(
-            f"in step {step} of {len(trial.rates)}, w goes from {before:.6g} by {after - before:.10g}, and in the "
-            f"reference by {right - before:.10g}{likely_cause(make, reference, trial)}"
-        )
+    for name, value in _shared(make(), reference).items():
+        changed = with_arguments(make, **{name: value / 2})
+        if raises((TypeError, ValueError), changed):
+            continue  # out of its range
+        expected = transcribe(partial(reference, **{name: value / 2}), trial)
+        if parting(walk_down(changed(), trial), expected) is not None:
+            raise ContractError(
+                f"with {name}={value:.6g} it takes the steps of the reference, and with {name}={value / 2:.6g}, given "
+                f"to both, it does not\nhint: {name} is left out of the formula, or written there as a number"
+            )
+
+
+def _shared(optimizer: Optimizer, reference: Reference) -> dict[str, float]:
+    """Return the numbers that the optimiser and the reference both take under one name, with one default."""
+    taken = signature(reference).parameters
+    arguments = {field.name: getattr(optimizer, field.name) for field in fields(optimizer) if field.init}
+    return {name: x for name, x in arguments.items() if type(x) is float and name in taken and taken[name].default == x}
 
 
 def walk_down(optimizer: Optimizer, trial: Trial) -> Array:
@@ -158,6 +195,8 @@ def _causes(make: Make, reference: Reference, trial: Trial) -> Iterator[str]:
     steep = [(1e6, width, lowest) for _, width, lowest in trial.landscapes]
     if agree(make, replace(trial, landscapes=steep), tolerance=1e-4):
         yield "ε has another size or place, under the root or beside it; where gradients are large they agree"
+    if trial.given is not None and agree(make, replace(trial, given=trial.given / 1000)):
+        yield "a limit on the gradient or the step; where gradients are small they agree"
     if in_proportion and not isclose(ratio, 1, rel_tol=1e-4):
         names = [name for name, value in _factors(optimizer) if isclose(ratio, value, rel_tol=1e-4)]
         said = f", or {' or '.join(names[:2])}," if names else ""
