@@ -34,9 +34,9 @@ def source_of(path: Path, name: str) -> str:
     scope: Any = ast.parse(text)
     for part in name.split("."):
         found = [node for node in scope.body if getattr(node, "name", None) == part]
-        if len(found) != 1:
-            raise ValueError(f"{path}: expected one {name}, found {len(found)}")
-        (scope,) = found
+        if not found:
+            raise ValueError(f"{path}: there is no {name}")
+        scope = found[-1]  # behind its overloads
     return "".join(text.splitlines(keepends=True)[scope.lineno - 1 : scope.end_lineno])
 
 
