@@ -27,6 +27,17 @@ def train(data, **options):
     return minidl.fit(small_model(), minidl.SGD(0.1), data, data, **(usual | options))
 
 
+@pytest.fixture(autouse=True)
+def _heard():
+    """Let signals be heard that whoever started the tests ignores, such as SIGHUP under nohup."""
+    ignored = [kind for kind in KINDS if signal.getsignal(kind) == signal.SIG_IGN]
+    for kind in ignored:
+        signal.signal(kind, signal.SIG_DFL)
+    yield
+    for kind in ignored:
+        signal.signal(kind, signal.SIG_IGN)
+
+
 @pytest.fixture
 def notebook(monkeypatch):
     """Pretend that this is a Jupyter kernel."""

@@ -204,7 +204,7 @@ def numeric(name: str, x: Array) -> None:
 
 
 def to_model(name: str, x: Array, like: Array) -> Array:
-    """Return ``x`` in the dtype and on the backend of ``like``, after checking that all its numbers are finite.
+    """Return ``x`` in the dtype and on the backend of ``like``, in C order, with all its numbers checked to be finite.
 
     Raises:
         TypeError: it is a mapped file of another dtype, which would have to be read into memory as a whole.
@@ -215,6 +215,8 @@ def to_model(name: str, x: Array, like: Array) -> Array:
         raise TypeError(f"{name}: the model computes in {like.dtype}, got a mapped file of {x.dtype}; {how}")
     with np.errstate(over="ignore"):
         converted = convert(x, like)
+    if on_host(converted) and not converted.flags.c_contiguous:
+        converted = np.ascontiguousarray(converted)  # other orders are slower, and round differently in some products
     try:
         finite(name, converted)
     except ValueError as error:
