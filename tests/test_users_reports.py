@@ -153,6 +153,7 @@ class Gone(io.TextIOBase):
         return len(text)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a bar half made, before tqdm 4.68
 @pytest.mark.parametrize("writes", [0, 1, 2, 5])
 @pytest.mark.parametrize("progress", [None, True])
 def test_a_terminal_that_is_gone_costs_the_bar_and_nothing_else(monkeypatch, writes, progress):
@@ -160,6 +161,7 @@ def test_a_terminal_that_is_gone_costs_the_bar_and_nothing_else(monkeypatch, wri
     assert len(fit(progress=progress)) == 2
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a bar half made, before tqdm 4.68
 def test_a_letter_that_the_terminal_lacks_costs_the_bar_and_nothing_else(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     assert len(fit(progress=True, description="é→")) == 2
