@@ -1053,6 +1053,19 @@ class CountsFromTheFirstStep(Momentum):
         super().update(w, g, lr / self.number, v)
 
 
+class ShrinksItsRate(SGD):
+    def update(self, w, g, lr):
+        w -= lr * g
+        self.lr *= 0.99
+
+
+class FallingRate(Adam):
+    """A millionth less in each step: right to five digits, whatever the size of the gradients."""
+
+    def update(self, w, g, lr, m, v):
+        super().update(w, g, lr / (1 + 1e-6 * self.t), m, v)
+
+
 class RatioOfRates(SGD):
     def update(self, w, g, lr):
         w -= lr * g * (self.lr / lr) * (lr / self.lr)
@@ -1172,6 +1185,8 @@ ZOO = [
     (LimitedAdam, adam, "reference", "of 150.*a limit on the gradient or the step; where gradients are small"),
     (EpsilonOfThePrecision, None, "precision", "in float32, a gradient of .*hint: look for an ε or a bound"),
     (CountsFromTheFirstStep, None, "resumption", "AttributeError.*number.*changes as it goes, and is neither"),
+    (ShrinksItsRate, None, "place", "a step changes lr"),
+    (FallingRate, adam, "reference", "in step 1 of 24, .*in the reference by [-+.0-9e]+$"),
     (RatioOfRates, None, "direction", "with lr = 0, where some schedules begin, ZeroDivisionError"),
     (LionThatUpdatesFirst, lion, "reference", "or t; the first step agrees"),
     (LionWithSwappedBetas, lion, "reference", "beta1 and beta2 are swapped"),

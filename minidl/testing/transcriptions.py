@@ -98,7 +98,7 @@ def check_reference(make: Make, course: Course, reference: Reference) -> None:
                 f"in step {step} of {len(trial.rates)}, w goes from {before:.6g} by {after - before:.10g}, and in the "
                 f"reference by {right - before:.10g}{likely_cause(make, reference, trial)}"
             )
-    trial = trial_of(course)
+    trial = trial_of(course)  # once more, with other numbers: the default may have been written into the formula
     for name, value in _shared(make(), reference).items():
         changed = with_arguments(make, **{name: value / 2})
         if raises((TypeError, ValueError), changed):
@@ -193,8 +193,11 @@ def _causes(make: Make, reference: Reference, trial: Trial) -> Iterator[str]:
     if agree(make, replace(trial, rates=trial.rates[:1] * len(trial.rates))):
         yield "the learning rate is inside what is carried in one, and outside in the other; while constant, they agree"
     steep = [(1e6, width, lowest) for _, width, lowest in trial.landscapes]
-    if agree(make, replace(trial, landscapes=steep), tolerance=1e-4):
-        yield "ε has another size or place, under the root or beside it; where gradients are large they agree"
+    if agree(make, replace(trial, landscapes=steep), 1e-4) and not agree(make, trial, 1e-4):
+        yield (
+            "ε has another size or place, under the root or beside it, or small gradients are left out; where they are "
+            "large they agree"
+        )
     if trial.given is not None and agree(make, replace(trial, given=trial.given / 1000)):
         yield "a limit on the gradient or the step; where gradients are small they agree"
     if in_proportion and not isclose(ratio, 1, rel_tol=1e-4):
