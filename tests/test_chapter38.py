@@ -17,7 +17,7 @@ import chapter38
 import lab.figures.chapter38
 import lab.network
 import lab.results
-import lab.statistics
+import lab.formats
 from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
 from lab.verdicts.chapter38 import CLAIMS
 
@@ -263,7 +263,7 @@ def test_what_was_found_is_said(tmp_path):
     runs = made_up()
     apart_before_the_end(runs)
     rows = chapter38.verdicts(results_of(tmp_path, runs))
-    measured = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in rows}
+    measured = {row["id"]: row["measured"].replace(lab.formats.NBSP, " ") for row in rows}
     assert measured["B1"] == "test 1024 at lr 0.1: 98.01 ± 0.01 %, 64: 98.01 ± 0.01 %"
     assert "a margin of 0.28 points counts as none" in measured["B6"]
     assert "rises from 90.01 ± 0.01 % to 93.2" in measured["B7"]

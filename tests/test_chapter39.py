@@ -18,7 +18,7 @@ import chapter39
 import lab.figures.chapter39
 import lab.network
 import lab.results
-import lab.statistics
+import lab.formats
 import lab.verdicts.chapter39
 from lab import sample_gradients, sharpness
 from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
@@ -472,7 +472,7 @@ def test_a_smaller_experiment_gives_no_verdict(tmp_path, change):
 
 def test_what_was_found_is_said(tmp_path):
     rows = chapter39.verdicts(results_of(tmp_path, made_up()))
-    measured = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in rows}
+    measured = {row["id"]: row["measured"].replace(lab.formats.NBSP, " ") for row in rows}
     assert measured["law"].startswith("measured minus predicted, in standard errors: B = 16: +0.0, B = 64: +0.0, ")
     assert "a batch's gradient over a sample's early 64: 0.386" in measured["G1"]
     assert "obtuse angles at 64: 60.00 ± 0.00 %, 60.00 ± 0.00 %" in measured["G1"]

@@ -26,7 +26,7 @@ import lab.conduct  # noqa: E402
 import lab.environment  # noqa: E402
 import lab.results  # noqa: E402
 import lab.runs  # noqa: E402
-import lab.statistics  # noqa: E402
+import lab.formats  # noqa: E402
 
 SCRIPTS = ("chapter37", "chapter38", "chapter39", "learning_rate", "fine_tuning", "overfitting", "optimizers")
 TINY = ["--epochs", "2", "--train-size", "300", "--backend", "numpy"]
@@ -339,7 +339,7 @@ def test_claims_are_judged_by_the_mean_over_seeds(tmp_path):
     results = results_with(tmp_path, AS_CLAIMED | {1024: [(0.96, 0.94), (0.96, 0.97)]})
     row = next(row for row in chapter37.verdicts(results) if row["id"] == "A5")
     assert row["verdict"] == "reproduced"
-    assert row["measured"].replace(lab.statistics.NBSP, " ") == "test 95.50 ± 2.12 %"
+    assert row["measured"].replace(lab.formats.NBSP, " ") == "test 95.50 ± 2.12 %"
 
 
 @pytest.mark.parametrize(("change", "missing"), [({"lr": 0.1}, 8), ({"epochs": 29}, 8)])
@@ -372,16 +372,6 @@ def test_every_script_is_listed():
     assert scripts == set(SCRIPTS)
 
 
-def test_differences_are_judged_in_pairs():
-    one = np.array([1.0, 2.0, 3.0])
-    assert lab.statistics.exceeds(one + 0.1, one)
-    assert not lab.statistics.exceeds(one, one)
-    assert not lab.statistics.exceeds(one + np.array([0.1, 0.0, -0.05]), one)
-    assert not lab.statistics.exceeds(one, one + 0.1)
-    assert lab.statistics.exceeds(one[:1] + 0.1, one[:1])
-    assert not lab.statistics.exceeds(np.array([np.nan, 9.0]), np.array([1.0, 1.0]))
-
-
 def test_a_curve_has_no_number_after_divergence(tmp_path):
     results = lab.results.Results(tmp_path / "any.json", {}, {})
     for seed, (loss, diverged) in enumerate([([3, 2], {"diverged": "in epoch 3"}), ([], {"diverged": "in epoch 1"})]):
@@ -393,8 +383,8 @@ def test_a_curve_has_no_number_after_divergence(tmp_path):
 
 
 def test_percent():
-    assert lab.statistics.percent(np.array([0.98])) == "98.00\N{NO-BREAK SPACE}%"
-    assert lab.statistics.percent(np.array([0.97, 0.99])).replace(lab.statistics.NBSP, " ") == "98.00 ± 1.41 %"
+    assert lab.formats.percent(np.array([0.98])) == "98.00\N{NO-BREAK SPACE}%"
+    assert lab.formats.percent(np.array([0.97, 0.99])).replace(lab.formats.NBSP, " ") == "98.00 ± 1.41 %"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 import fine_tuning
 import lab.claims
 import lab.results
-import lab.statistics
+import lab.formats
 from lab import transfer
 from lab.figures.fine_tuning import RIVALS
 
@@ -237,7 +237,7 @@ def test_a_smaller_experiment_gives_no_verdict(tmp_path, change):
 
 def test_what_was_found_is_said_in_words(tmp_path):
     results = results_with(tmp_path, AS_CLAIMED | {"one rate": [0.97] * 3, "from scratch": [0.95, 0.96, 0.95]})
-    said = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in fine_tuning.verdicts(results)}
+    said = {row["id"]: row["measured"].replace(lab.formats.NBSP, " ") for row in fine_tuning.verdicts(results)}
     assert "recipe (95.33 ± 0.58 %) is worse than one rate (97.00 ± 0.00 %)" in said["C7"]
     assert "with 2,500 labels the difference is -1.67 ± 0.58 points" in said["C7"]
     assert "is not clearly better or worse than from scratch" in said["C9"]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lab.results import Results
-from lab.statistics import NBSP
+from lab.formats import NBSP
 
 
 class Ratio(NamedTuple):

@@ -6,7 +6,7 @@ from lab.claims import NOT_REPRODUCED, REPRODUCED, Rule, judge
 from lab.contestants.task import OPTIMIZERS
 from lab.ratios import ratio, seconds
 from lab.results import Claims, Results, Settings
-from lab.statistics import NBSP
+from lab.formats import NBSP
 
 TARGETS = {
     "S1": "a step of SGD takes at most 1.20 × its products at batch 64",

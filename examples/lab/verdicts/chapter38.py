@@ -7,7 +7,7 @@ import numpy as np
 
 from lab.claims import Rule
 from lab.results import Curves, Results
-from lab.statistics import NBSP, exceeds, percent
+from lab.formats import NBSP, percent
 
 REFERENCE, CONTROL, FASTER = "64", "1024, twice as long", "1024 at lr 0.1"
 EARLY, LATE, RAISED = CHANGED = ("1024 for 1 epoch, then 64", "1024, then 64", "1024, then lr × 10")

@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.claims import Rule
 from lab.results import Curves, Results
-from lab.statistics import exceeds, percent, spread
+from lab.formats import percent, spread
 
 SIZES = (64, 256, 1024)
 TIMES = ("early", "late")

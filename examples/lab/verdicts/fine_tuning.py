@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.claims import Rule
 from lab.results import Curves, Results
-from lab.statistics import exceeds, percent, spread
+from lab.formats import percent, spread
 
 MAIN = 100  # labelled images, with which claims are judged
 CLAIMS = {

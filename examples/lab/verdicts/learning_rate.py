@@ -14,7 +14,7 @@ from lab.claims import Rule
 from lab.crossings import OPTIMIZERS
 from lab.policies import CYCLICAL, last_update, name_of, rates_of
 from lab.results import Curves, Results, Settings
-from lab.statistics import exceeds, percent, spread
+from lab.formats import percent, spread
 
 CLAIMS = {
     "C1": "too low a rate is slow, a good one converges, a high one plateaus above it, a very high one diverges",

@@ -6,7 +6,7 @@ import numpy as np
 
 from lab.claims import Rule
 from lab.results import Curves, Results
-from lab.statistics import exceeds, spread
+from lab.formats import spread
 
 EXPERIMENTS = ("logistic", "hidden")
 CLAIMS = {

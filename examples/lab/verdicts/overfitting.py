@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.claims import Rule
 from lab.results import Curves, Results
-from lab.statistics import exceeds, percent, spread
+from lab.formats import percent, spread
 
 CLAIMS = {
     "D1": "on 5,000 images for 60 epochs, batch 32 overfits visibly more than batch 10",
