@@ -21,10 +21,10 @@ from lab.contestants import minidl as of_minidl  # noqa: E402
 from lab.contestants.__main__ import prepare  # noqa: E402
 from lab.contestants.task import LEARNING_RATE, Task  # noqa: E402
 from lab.figures.benchmark import COLOURS, style  # noqa: E402
+from lab.formats import NBSP  # noqa: E402
 from lab.ratios import Ratio, ratio  # noqa: E402
 from lab.results import Results  # noqa: E402
 from lab.roofline import measured_parts, parts_of_step, speeds  # noqa: E402
-from lab.formats import NBSP  # noqa: E402
 
 SETTINGS = benchmark.FULL | {"threads": 1, "starts": 2, "rounds": 2, "round_seconds": 0.001, "backend": "numpy"}
 SPEEDS = {"floor": 1.0, "minidl": 1.05, "PyTorch": 2.0, "PyTorch fused": 1.5, "PyTorch compiled": 1.4, "JAX": 1.3}

@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter38
 import lab.figures.chapter38
+import lab.formats
 import lab.network
 import lab.results
-import lab.formats
 from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
 from lab.verdicts.chapter38 import CLAIMS
 

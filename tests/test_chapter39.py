@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter39
 import lab.figures.chapter39
+import lab.formats
 import lab.network
 import lab.results
-import lab.formats
 import lab.verdicts.chapter39
 from lab import sample_gradients, sharpness
 from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED

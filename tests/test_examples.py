@@ -24,9 +24,9 @@ import lab.claims  # noqa: E402
 import lab.command_line  # noqa: E402
 import lab.conduct  # noqa: E402
 import lab.environment  # noqa: E402
+import lab.formats  # noqa: E402
 import lab.results  # noqa: E402
 import lab.runs  # noqa: E402
-import lab.formats  # noqa: E402
 
 SCRIPTS = ("chapter37", "chapter38", "chapter39", "learning_rate", "fine_tuning", "overfitting", "optimizers")
 TINY = ["--epochs", "2", "--train-size", "300", "--backend", "numpy"]

@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import fine_tuning
 import lab.claims
-import lab.results
 import lab.formats
+import lab.results
 from lab import transfer
 from lab.figures.fine_tuning import RIVALS
 

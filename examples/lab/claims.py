@@ -21,11 +21,12 @@ DECIDED = (REPRODUCED, NOT_REPRODUCED)
 
 
 class Fact(NamedTuple):
-    """What can be counted, such as "diverged with every seed"; ``seeds`` is None where there is no chance in it."""
+    """What can be counted, such as "diverged with every seed"; ``held`` is None where the count does not tell."""
 
     name: str
-    held: bool
+    held: bool | None
     seeds: int | None = None
+    """None: there is no chance in it."""
 
 
 class Definition(NamedTuple):

@@ -32,7 +32,7 @@ HALF_POINT = 0.005
 FEWEST = 3
 """With fewer seeds nothing is decided."""
 
-UNITS = {"": (1, "+.3g", ""), "%": (100, ".2f", "%"), "points": (100, "+.2f", "points"), "times": (1, ".3g", "×")}
+UNITS = {"": (1, ".3g", ""), "%": (100, ".2f", "%"), "points": (100, "+.2f", "points"), "times": (1, ".3g", "×")}
 """How numbers are shown: multiplied by what, in which form, with which sign."""
 
 
@@ -90,12 +90,11 @@ class Comparison(NamedTuple):
         mean, low, high = np.exp(found) if self.unit == "times" else factor * found
         interval = f" [{low:{form}}, {high:{form}}]" if len(self.values) > 1 else " (one seed)"
         text = f"{self.name}: {mean:{form}}{NBSP}{sign}".rstrip() + interval
-        return text + (f", less than the test set's noise of {100 * self.noise:.2f}" if self.in_noise() else "")
-
-    def in_noise(self) -> bool:
-        """Tell whether another test set could turn the difference round: that of two accuracies, or from a figure."""
-        middle = (self.low + self.high) / 2 if self.unit == "%" else 0.0
-        return bool(abs(self.values.mean() - middle) < self.noise)
+        figure = (self.low + self.high) / 2 if self.unit == "%" else 0.0
+        if abs(self.values.mean() - figure) >= self.noise:
+            return text
+        noise = f"the test set's noise of {100 * self.noise:.2f}"
+        return text + (f", within {noise} from {figure:.0%}" if self.unit == "%" else f", less than {noise}")
 
 
 def above(name: str, one: Curves, other: Curves, by: float = 0.0, unit: str = "") -> Comparison:
