@@ -2,8 +2,10 @@
 
 They were written before anything was run. docs/experiments/rules.md has the reason for each.
 
-A *cell* is a batch size with a learning rate. The best rate of a batch size is that with the highest accuracy on images
-held back, for each seed; the test set chooses nothing. A run that diverged is right by chance, in one case of ten.
+A *cell* is a batch size with a learning rate. The best cell of a batch size is that with the highest accuracy on images
+held back, for each seed; the test set chooses nothing. The best *rate* may lie between cells: it is the lowest point of
+a parabola through the logarithms of the errors, of the best cell and up to two to either side, as far as they train. A
+run that diverged is right by chance, in one case of ten.
 """
 
 from itertools import pairwise
@@ -33,10 +35,14 @@ CHANCE = 0.1
 
 
 class Best(NamedTuple):
-    """The best rate of each batch size, for each seed, and how it ends: (sizes, seeds)."""
+    """The best cell of each batch size, for each seed, and the best rate near it: (sizes, seeds)."""
 
+    cells: Curves
+    """The rate of the best cell."""
     rates: Curves
+    """The best rate, which may lie between cells."""
     test: Curves
+    """The test accuracy of the best cell."""
 
 
 def proportional(power: float) -> Rule:
@@ -48,7 +54,7 @@ def proportional(power: float) -> Rule:
 
     def rule(results: Results) -> tuple[str, list[Part]]:
         sizes, found = results.settings["sizes"], best(results, EPOCHS)
-        counted = [i for i, size in enumerate(sizes) if has_room(results, size, found.rates[i])]
+        counted = [i for i, size in enumerate(sizes) if has_room(results, size, found.cells[i])]
         measured = (
             f"{rates_in_words(results, found)}; room above: {', '.join(str(sizes[i]) for i in counted) or 'none'}"
         )
@@ -108,8 +114,9 @@ def small_is_best(results: Results) -> tuple[str, list[Part]]:
     """H7: the better of the sizes up to 32, chosen on images held back, is above each size from 256 on."""
     found, sizes = best(results, EPOCHS), results.settings["sizes"]
     small = [size for size in sizes if size <= 32]
-    held_back = np.array([held_back_at_best(results, EPOCHS, size) for size in small])
-    chosen = held_back.argmax(axis=0)
+    if not small:
+        return tests_in_words(results, found), [Missing("batch sizes up to 32")]
+    chosen = np.array([held_back_at_best(results, EPOCHS, size) for size in small]).argmax(axis=0)
     test = found.test[: len(small)][chosen, np.arange(len(chosen))]
     parts: list[Part] = [
         better(f"up to 32 − {size}", test, found.test[i]) for i, size in enumerate(sizes) if size >= 256
@@ -134,10 +141,29 @@ def grid(results: Results, regime: str, key: str) -> Curves:
 
 
 def best(results: Results, regime: str) -> Best:
-    """Return the best rate of each batch size, and how it ends on test images."""
-    chosen = grid(results, regime, "validation_accuracy").argmax(axis=1)  # (sizes, seeds)
+    """Return the best cells and the best rates."""
+    held_back, rates = grid(results, regime, "validation_accuracy"), np.array(results.settings["rates"])
+    chosen = held_back.argmax(axis=1)  # (sizes, seeds)
     test = np.take_along_axis(grid(results, regime, "test_accuracy"), chosen[:, None], axis=1)[:, 0]
-    return Best(np.array(results.settings["rates"])[chosen], test)
+    between = [
+        [lowest_error(rates, held_back[i, :, seed]) for seed in range(held_back.shape[2])]
+        for i in range(len(held_back))
+    ]
+    return Best(rates[chosen], np.array(between), test)
+
+
+def lowest_error(rates: Curves, accuracy: Curves) -> float:
+    """Return the rate at which a parabola through the errors near the best cell is lowest; both are logarithmic."""
+    middle = int(accuracy.argmax())
+    near = [i for i in range(max(0, middle - 2), min(len(rates), middle + 3)) if accuracy[i] > 2 * CHANCE]
+    if len(near) < 3:
+        return float(rates[middle])
+    x = np.log(rates[near] / rates[middle])
+    curvature, slope, _ = np.polyfit(x, np.log(1 - accuracy[near] + 1e-4), 2)  # an error of none has no logarithm
+    if curvature <= 0:
+        return float(rates[middle])
+    step = np.log(rates[1] / rates[0])
+    return float(rates[middle] * np.exp(np.clip(-slope / (2 * curvature), -step, step)))
 
 
 def held_back_at_best(results: Results, regime: str, size: int) -> Curves:
@@ -148,29 +174,35 @@ def held_back_at_best(results: Results, regime: str, size: int) -> Curves:
     return values
 
 
-def has_room(results: Results, size: int, rates: Curves) -> bool:
-    """Tell whether twice the best rate of a batch size still trains, with every seed."""
-    twice = 2 * rates.max()
-    runs = results.called(named(EPOCHS, size, twice))
-    return bool(runs) and not any("diverged" in run for run in runs)
+def has_room(results: Results, size: int, cells: Curves) -> bool:
+    """Tell whether twice the rate of a batch size's best cell still trains, with every seed."""
+    twice = cell(results, EPOCHS, size, 2 * cells.max())
+    return bool(len(twice) and twice.min() > 2 * CHANCE)
 
 
 def scaled(results: Results, power: float) -> dict[int, Curves]:
-    """Return how batch sizes end whose rate is that of `BASE` times k to the ``power``, as far as the grid goes.
+    """Return how batch sizes end whose rate is that of `BASE` times k to the ``power``, as far as this is known.
 
-    The rate of `BASE` is the best on average over the seeds, on images held back.
+    The rate of `BASE` is the best cell's on average over the seeds, on images held back. Where the highest rate of the
+    grid diverges with all seeds, higher ones do.
     """
     sizes, rates = results.settings["sizes"], results.settings["rates"]
     means = grid(results, EPOCHS, "validation_accuracy")[sizes.index(BASE)].mean(axis=1)
-    start = rates[int(means.argmax())]
-    wanted = {size: start * (size / BASE) ** power for size in sizes}
-    return {size: cell(results, EPOCHS, size, rate) for size, rate in wanted.items() if rate in rates}
+    start, ends = rates[int(means.argmax())], {}
+    for size in sizes:
+        rate = start * (size / BASE) ** power
+        highest = results.called(named(EPOCHS, size, rates[-1]))
+        if rate in rates:
+            ends[size] = cell(results, EPOCHS, size, rate)
+        elif rate > rates[-1] and all("diverged" in run for run in highest):
+            ends[size] = np.full(len(highest), CHANCE)
+    return ends
 
 
 def edges(results: Results, found: Best) -> list[Part]:
-    """Return what is missing where the best rate of a batch size is the lowest or the highest of the grid."""
+    """Return what is missing where the best cell of a batch size has the lowest or the highest rate of the grid."""
     rates, sizes = results.settings["rates"], results.settings["sizes"]
-    middle = np.median(found.rates, axis=1)
+    middle = np.median(found.cells, axis=1)
     at_edge = [size for size, rate in zip(sizes, middle, strict=True) if not rates[0] < rate < rates[-1]]
     return [Missing(f"a wider grid: the best rate of batch {size} is its edge") for size in at_edge]
 
