@@ -1,4 +1,4 @@
-"""The learning rates that are compared: some that stay, and some that rise and fall."""
+"""The learning rates that are compared: some that stay, and some that rise and fall; and when one has arrived."""
 
 import minidl
 from lab.results import Settings
@@ -42,3 +42,10 @@ def schedule_of(settings: Settings, policy: str | float, bounds: tuple[float, fl
 def last_update(settings: Settings) -> int:
     """Return how many updates a run makes."""
     return int(settings["epochs"] * settings["train_size"] / settings["batch_size"])
+
+
+def needed_updates(settings: Settings, history: dict[str, list[float]]) -> int:
+    """Return the updates until the target was first reached; if it was not, one measurement more than there were."""
+    pairs = zip(history["updates"], history["test_accuracy"], strict=True)
+    reached = (int(updates) for updates, accuracy in pairs if accuracy >= settings["target"])
+    return min(reached, default=last_update(settings) + settings["every"])

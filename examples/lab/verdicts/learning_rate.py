@@ -12,7 +12,7 @@ import numpy as np
 from lab.claims import Definition, Fact, Missing, Part, Rule
 from lab.crossings import OPTIMIZERS
 from lab.formats import percent, spread
-from lab.policies import CYCLICAL, FACTORS, contestant, last_update, name_of, rates_of
+from lab.policies import CYCLICAL, FACTORS, contestant, last_update, name_of, needed_updates, rates_of
 from lab.results import Curves, Results, Settings
 from lab.statistics import HALF_POINT, Comparison, above, better
 
@@ -226,12 +226,8 @@ def late(results: Results, name: str, column: str, fifth: int = 1) -> Curves:
 
 
 def needed(settings: Settings, runs: list[dict[str, Any]]) -> Curves:
-    """Return the updates until the target was first reached; if it was not, one measurement more than there were."""
-    counts, missed = [], last_update(settings) + settings["every"]
-    for run in runs:
-        updates, accuracies = (np.array(run["history"][column]) for column in ("updates", "test_accuracy"))
-        counts.append(min(updates[accuracies >= settings["target"]], default=missed))
-    return np.array(counts, float)
+    """Return the updates until the target was first reached: (seeds,)."""
+    return np.array([needed_updates(settings, run["history"]) for run in runs], float)
 
 
 def in_words(settings: Settings, counts: Curves) -> str:

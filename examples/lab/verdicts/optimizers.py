@@ -147,8 +147,13 @@ def figure_2(results: Results) -> tuple[str, list[Part]]:
 
 def runs_of(results: Results, experiment: str, name: str) -> str:
     """Return the name of an optimiser's runs: those that chose their rate from the wider grid, if there are any."""
-    wider = f"tuned {experiment}: {name}"
-    return wider if results.called(wider) else f"{experiment}: {name}"
+    plain = f"{experiment}: {name}"
+    return tuned(plain) if results.called(tuned(plain)) else plain
+
+
+def tuned(name: str) -> str:
+    """Return the name of the runs that choose their rate from the wider grid."""
+    return f"tuned {name}"
 
 
 def edges(results: Results, experiment: str, *names: str) -> list[Part]:
