@@ -107,7 +107,7 @@ def decision(part: Fact | Definition | Missing) -> bool | None:
 
 def print_claims(claims: Claims) -> None:
     """Print the table of claims, long cells on several lines."""
-    widths = {"id": max(len(row["id"]) for row in claims), "claimed": 28, "measured": 36, "effect": 30, "verdict": 14}
+    widths = {"id": max(len(row["id"]) for row in claims), "claimed": 26, "measured": 34, "effect": 28, "verdict": 22}
     print("\n" + "  ".join(f"{column:<{width}}" for column, width in widths.items()).rstrip())
     print("  ".join("-" * width for width in widths.values()))
     for row in claims:
