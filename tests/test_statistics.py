@@ -24,7 +24,7 @@ from lab.claims import (
     verdict,
 )
 from lab.formats import NBSP
-from lab.statistics import Comparison, about, above, better, decide, effect
+from lab.statistics import Comparison, about, above, better, decide, deviation_ratio, effect
 
 ONE, OTHER = np.array([0.9795, 0.9806, 0.9794, 0.9773, 0.9800]), np.array([0.9723, 0.9731, 0.9728, 0.9727, 0.9749])
 
@@ -145,3 +145,13 @@ def test_a_difference_below_the_noise_of_the_test_set_is_called_so():
     assert "less than the test set's noise of 0.28" in str(small)
     assert small.noise == pytest.approx(1.96 * np.sqrt(0.9788 * 0.0212 / 10_000), rel=1e-3)
     assert "noise" not in str(better("", np.array([0.9802, 0.9804, 0.9803]), np.array([0.9748, 0.9747, 0.9749])))
+
+
+def test_the_interval_of_a_ratio_of_deviations_holds_the_true_one_as_often_as_it_says():
+    rng, held = np.random.default_rng(2), 0
+    for one, other in zip(rng.normal(0, 3, size=(3000, 5)), rng.normal(0, 1, size=(3000, 5)), strict=True):
+        ratio, low, high = deviation_ratio(one, other)
+        held += low < 3 < high
+        assert low < ratio < high
+    assert abs(held / 3000 - 0.95) < 0.015
+    assert deviation_ratio(ONE[:2], OTHER[:2])[1:] == (0.0, np.inf)

@@ -126,6 +126,20 @@ def binomial_noise(accuracy: Curves, images: int) -> float:
     return float(stats.norm.ppf(1 - ALPHA / 2) * sqrt(p * (1 - p) / images))
 
 
+def deviation_ratio(one: Curves, other: Curves) -> Effect:
+    """Return how many times as far apart the values of ``one`` are as those of ``other``, by standard deviations.
+
+    The interval is that of the quotient of two variances, by the F distribution.
+    """
+    n = len(one)
+    if n < FEWEST:
+        return Effect(float("nan"), 0.0, inf)
+    with np.errstate(divide="ignore"):
+        ratio = float(np.divide(one.std(ddof=1), other.std(ddof=1)))
+    reach = sqrt(float(stats.f.ppf(1 - ALPHA / 2, n - 1, n - 1)))
+    return Effect(ratio, ratio / reach, ratio * reach)
+
+
 def decide(comparisons: Sequence[Comparison]) -> list[bool | None]:
     """Tell of each comparison whether the claim holds: inside, outside, or None where the seeds do not decide.
 

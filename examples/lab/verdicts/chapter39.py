@@ -6,9 +6,9 @@ from typing import TypeAlias
 import numpy as np
 
 from lab.claims import Definition, Fact, Part, Rule
-from lab.formats import percent, spread
+from lab.formats import NBSP, percent, spread
 from lab.results import Curves, Results
-from lab.statistics import Comparison, above, better
+from lab.statistics import Comparison, above, better, deviation_ratio
 
 SIZES = (64, 256, 1024)
 TIMES = ("early", "late")
@@ -83,21 +83,22 @@ def heavier_tail(results: Results) -> tuple[str, list[Part]]:
 def distances(results: Results) -> tuple[str, list[Part]]:
     """G4: distances grow all the time; at the end 64 is ahead of 256, and 256 of 1024; the seeds of 1024 differ more.
 
-    They are compared with those of 64 where 64 is as far as 1024 comes, by how far each is from the mean of all.
+    They are compared with those of 64 where 64 is as far as 1024 comes, by their standard deviations.
     """
     distance = {size: travelled(results, size)[1] for size in SIZES}
     end = {size: values[:, -1] for size, values in distance.items()}
     grows = all(bool((np.diff(values.mean(axis=0)) > 0).all()) for values in distance.values())
-    far, off = end[1024].mean(), {size: deviations(values) for size, values in distance.items()}
-    small = np.array([np.interp(far, distance[64].mean(axis=0), way) for way in off[64]])
-    measured = f"distance at the end {', '.join(f'{size}: {spread(end[size])}' for size in SIZES)}; at a distance of "
-    measured += (
-        f"{far:.2f} the seeds of 64 are {small.mean():.2g} from their mean, those of 1024 {off[1024][:, -1].mean():.2g}"
-    )
-    parts: list[Part] = [Fact("grows all the time" if grows else "does not grow all the time", grows, len(end[64]))]
-    parts += [above(f"distance, {small} − {large}", end[small], end[large]) for small, large in pairwise(SIZES)]
-    parts.append(above("off the mean, 1024 − 64", off[1024][:, -1], small))
-    return measured, parts
+    when = float(np.interp(end[1024].mean(), distance[64].mean(axis=0), np.arange(distance[64].shape[1])))
+    as_far = np.array([np.interp(when, np.arange(len(way)), way) for way in distance[64]])
+    ratio, low, high = deviation_ratio(end[1024], as_far)
+    measured = f"distance at the end {', '.join(f'{size}: {spread(end[size])}' for size in SIZES)}; "
+    measured += f"where 1024 ends, 64 is at {spread(as_far)}"
+    vary = True if low > 1 else False if high < 1 else None
+    return measured, [
+        Fact("grows all the time" if grows else "does not grow all the time", grows, len(end[64])),
+        *(above(f"distance, {small} − {large}", end[small], end[large]) for small, large in pairwise(SIZES)),
+        Fact(f"spread, 1024 / 64: {ratio:.3g}{NBSP}× [{low:.3g}, {high:.3g}]", vary, len(as_far)),
+    ]
 
 
 def minima(results: Results) -> tuple[str, list[Part]]:
@@ -141,12 +142,6 @@ def travelled(results: Results, batch_size: int) -> tuple[Curves, Curves]:
     """Return samples seen, (times,), and distances from the initial weights, (seeds, times)."""
     runs = results.called(f"batch {batch_size}")
     return np.array(runs[0]["way"]["samples"], float), np.array([run["way"]["distance"] for run in runs])
-
-
-def deviations(curves: Curves) -> Curves:
-    """Return how far each seed is from the mean of all: (seeds, times)."""
-    away: Curves = np.abs(curves - curves.mean(axis=0))
-    return away
 
 
 RULES: dict[str, Rule] = {"law": law, "G1": competing, "G2": longer_sums, "G2 means": longer_means, "G3": heavier_tail}
