@@ -70,7 +70,13 @@ def test_the_whole_experiment_on_few_images(small, tmp_path, capsys, monkeypatch
     before = path.read_bytes()
     results = json.loads(before)
     names = [("batch 1024", 0), ("batch 1024", 1), ("batch 256", 0), ("batch 256", 1), ("batch 64", 0), ("batch 64", 1)]
-    assert [(run["name"], run["seed"]) for run in results["runs"]] == [*names, ("law", 0), ("law", 1), ("minima", 0), ("minima", 1)]
+    assert [(run["name"], run["seed"]) for run in results["runs"]] == [
+        *names,
+        ("law", 0),
+        ("law", 1),
+        ("minima", 0),
+        ("minima", 1),
+    ]
     for run in results["runs"]:
         if "way" in run:
             assert run["way"]["samples"] == SAMPLES[run["batch_size"]]

@@ -47,7 +47,9 @@ def regimes(results: Results) -> tuple[str, list[Part]]:
     seeds = len(loss[very_high])
     measured = "loss at the end by rate: " + "; ".join(f"{rate:g}: {spread(loss[rate])}" for rate in rates)
     parts: list[Part] = [
-        above(f"loss, {low:g} / {best:g}", np.log(loss[low]), np.log(loss[best]), unit="times"),
+        above(f"loss, {low:g} / {best:g}", np.log(loss[low]), np.log(loss[best]), unit="times")
+        if low < best
+        else Fact(f"the lowest, {low:g}, is the best", False, seeds),
         above(f"{low:g}: loss before / at the end", np.log(before[low]), np.log(loss[low]), unit="times"),
         Fact(f"{very_high:g} learns nothing with {hopeless} of {seeds}", hopeless == seeds, seeds),
     ]
