@@ -130,7 +130,8 @@ def test_effects_as_text():
     parts = [better("64 − 256", ONE, OTHER), about("64", ONE, 0.98), above("loss", ONE, OTHER), Fact("all", True, 5)]
     row = claim("A3", "", "", parts, REPRODUCED)
     assert row["effect"].replace(NBSP, " ") == (
-        "64 − 256: +0.62 points [+0.46, +0.78]; 64: 97.94 % [97.78, 98.09], within the test set's noise of 0.28 from 98%; "
+        "64 − 256: +0.62 points [+0.46, +0.78]; "
+        "64: 97.94 % [97.78, 98.09], within the test set's noise of 0.28 from 98%; "
         "loss: 0.0062 [0.0046, 0.0078]; all"
     )
     assert str(Comparison("ratio", np.log([1.1, 1.2, 1.3]), unit="times")).replace(NBSP, " ") == (
