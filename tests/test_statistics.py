@@ -115,7 +115,7 @@ def test_verdicts_of_parts():
     assert verdict([yes, open_]) == UNDECIDED
     assert verdict([no, open_]) == NOT_REPRODUCED
     assert verdict([yes, Missing("a finer grid")]) == UNDECIDED
-    assert verdict([no, Missing("a finer grid")]) == NOT_REPRODUCED
+    assert verdict([no, Missing("a finer grid")]) == UNDECIDED
     assert verdict([Missing("all")]) == NOT_TESTED
     assert verdict([Definition(True)]) == BY_DEFINITION
     assert verdict([Definition(True), yes]) == REPRODUCED

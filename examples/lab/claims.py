@@ -81,10 +81,15 @@ def claim(identity: str, claimed: str, measured: str, parts: Sequence[Part], ver
 
 
 def verdict(parts: Sequence[Part]) -> str:
-    """Return what may be concluded: a claim holds if all its parts do, and fails if one of them fails."""
+    """Return what may be concluded: a claim holds if all its parts do, and fails if one of them fails.
+
+    As long as runs are missing that could change the others' meaning, such as those of a wider grid, it is undecided.
+    """
     if untested(parts):
         return NOT_TESTED
-    held = [decision(part) for part in parts if not isinstance(part, Comparison)]
+    if any(isinstance(part, Missing) for part in parts):
+        return UNDECIDED
+    held = [decision(part) for part in parts if isinstance(part, Fact | Definition)]
     held += decide([part for part in parts if isinstance(part, Comparison)])
     if False in held:
         return NOT_REPRODUCED
@@ -98,11 +103,10 @@ def untested(parts: Sequence[Part]) -> bool:
     return all(isinstance(part, Missing) for part in parts)
 
 
-def decision(part: Fact | Definition | Missing) -> bool | None:
-    """Tell whether a part holds, where no interval is needed; None where too few seeds, or none, have been run."""
-    if isinstance(part, Missing) or (isinstance(part, Fact) and part.seeds is not None and part.seeds < FEWEST):
-        return None
-    return part.held
+def decision(part: Fact | Definition) -> bool | None:
+    """Tell whether a part holds, where no interval is needed; None where too few seeds have been run."""
+    few = isinstance(part, Fact) and part.seeds is not None and part.seeds < FEWEST
+    return None if few else part.held
 
 
 def print_claims(claims: Claims) -> None:
