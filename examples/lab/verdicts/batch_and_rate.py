@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lab.claims import Missing, Part, Rule
+from lab.claims import Fact, Missing, Part, Rule
 from lab.formats import percent, spread
 from lab.results import Curves, Results
 from lab.statistics import HALF_POINT, Comparison, better
@@ -89,15 +89,22 @@ def linear_scaling(results: Results) -> tuple[str, list[Part]]:
 
 
 def root_where_linear_fails(results: Results) -> tuple[str, list[Part]]:
-    """H5: at each larger batch size where k ends more than half a point below 64, √k ends above k."""
+    """H5: at the first larger batch size where k ends more than half a point below 64, √k ends above k.
+
+    Further out everything may diverge; what happens there is said.
+    """
     linear, root = scaled(results, 1.0), scaled(results, 0.5)
     measured = "; ".join(
         f"rate × {word}: " + ", ".join(f"{size}: {percent(values)}" for size, values in ends.items())
         for word, ends in (("k", linear), ("√k", root))
     )
     failed = [size for size in linear if size > BASE and linear[size].mean() < linear[BASE].mean() - HALF_POINT]
-    parts: list[Part] = [better(f"{size}: √k − k", root[size], linear[size]) for size in failed]
-    return measured, parts or [Missing("batch sizes at which k fails")]
+    if not failed:
+        return measured, [Missing("batch sizes at which k fails")]
+    first = min(failed)
+    if (root[first] == CHANCE).all():
+        return measured, [Fact(f"{first}: √k diverges as well", False, len(root[first]))]
+    return measured, [better(f"{first}: √k − k", root[first], linear[first])]
 
 
 def larger_is_never_worse(results: Results) -> tuple[str, list[Part]]:
