@@ -18,7 +18,7 @@ updates is the same. They are added one by one, as in the columns of the paper's
 Settings that the chapter leaves open are those of chapter37.py. The papers' checks use the first 20,000 training
 images, and plain SGD where the papers have momentum; Hoffer's has batch normalisation before both ReLUs.
 
-    python examples/chapter38.py --jobs 2      # three seeds: about an hour on two cores
+    python examples/chapter38.py --jobs 2      # five seeds: about two hours on two cores
     python examples/chapter38.py --quick       # a taste in less than a minute
 
 Sources: Deep Learning Book (Data Science Academy), chapter 38, claims B1 to B7, which retells Kevin Shen, "Effect of
@@ -55,7 +55,7 @@ verdicts = partial(judge, CLAIMS, RULES, FULL, scope=" (a quick run)")
 
 def main(given: list[str] | None = None) -> None:
     """Run what is missing, and print which claims held."""
-    args = parse(options("Chapter 38: the effect of the learning rate.", seeds=[0, 1, 2]), given)
+    args = parse(options("Chapter 38: the effect of the learning rate.", seeds=[0, 1, 2, 3, 4]), given)
     settings = {
         "data": "MNIST, standardised with mean and standard deviation of the training set",
         "network": "784-1024-1024-10, ReLU, log-softmax, negative log-likelihood; Hoffer: with batch normalisation",

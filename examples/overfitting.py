@@ -13,8 +13,9 @@ first 5,000 training images of MNIST, tested on all 10,000 test images. Optimise
 all runs have plain SGD at chapter 37's learning rate, so that the batch size is the only change, as in the question. A
 block is dense, batch normalisation, ReLU, dropout, in this order. Early stopping watches the loss of the 1,000 images
 after the first 5,000, so that the training set stays whole; with only 5,000, they would come from these. Training
-continues after the stop, to show what would have followed. Networks that differ only in their decay are the same
-network: training does not use the moving averages, only evaluation does.
+continues after the stop, to show what would have followed. For D2 each batch size also has runs that try six learning
+rates, and keep the one with the highest accuracy on 10,000 training images held back. Networks that differ only in
+their decay are the same network: training does not use the moving averages, only evaluation does.
 
     python examples/overfitting.py                      # in full: five seeds
     python examples/overfitting.py --quick              # a taste in less than a minute
@@ -39,7 +40,7 @@ from lab.figures.overfitting import draw
 from lab.network import mnist, train
 from lab.results import Results, Settings
 from lab.runs import Run
-from lab.verdicts.overfitting import CLAIMS, LR, PLAIN, RULES, SIZES, called
+from lab.verdicts.overfitting import CLAIMS, LR, PLAIN, RULES, SIZES, TRIED, TUNED, called, tuned
 
 FULL = {"epochs": 60, "train_size": 5000, "validation_size": 1000, "patience": 5}
 QUICK = {"epochs": 6, "train_size": 1000, "validation_size": 1000, "patience": 2}
@@ -51,6 +52,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "batch norm 0.999": {"decay": 0.999},  # TF-slim's default; its Inception-ResNet-v2 has 0.9997
     "both": {"p": 0.5, "decay": 0.9},
 }
+TUNING = {"rates": TRIED, "held_back": 10_000}
 verdicts = partial(judge, CLAIMS, RULES, FULL, scope=" (after {epochs} epochs on {train_size:,} images)")
 
 
@@ -73,6 +75,8 @@ def main(given: list[str] | None = None) -> None:
         for what in planned
         for seed in args.seeds
     ]
+    if not args.quick:
+        runs += [Run(tuned(size), seed, tune, TUNING | {"batch_size": size}) for size in TUNED for seed in args.seeds]
     conduct(results, runs, verdicts, draw, args.jobs)
 
 
@@ -94,6 +98,20 @@ def train_with(settings: Settings, seed: int, variant: str, batch_size: int, lr:
     if "decay" in VARIANTS[variant] and "diverged" not in measured:
         measured["moving_over_real"] = moving_over_real(model, train_set.x)
     return measured
+
+
+def tune(settings: Settings, seed: int, batch_size: int, rates: list[float], held_back: int) -> dict[str, Any]:
+    """Train at each rate, and return the run whose accuracy at the end is highest on images held back."""
+    images, test_set = mnist(backend=settings["backend"])
+    train_set, judges = images[: settings["train_size"]], images[-held_back:]
+    found = []
+    for rate in rates:
+        model, plan = build(seed, settings["backend"]), {"epochs": settings["epochs"], "batch_size": batch_size}
+        measured = train(model, minidl.SGD(rate), train_set, test_set, seed=seed, **plan)
+        accuracy = 0.0 if "diverged" in measured else minidl.evaluate(model, judges)[1]
+        found.append((accuracy, rate, measured))
+    _, rate, measured = max(found, key=lambda tried: tried[0])
+    return {"rate": rate, "tries": [[rate, accuracy] for accuracy, rate, _ in found]} | measured
 
 
 def build(seed: int, backend: str, p: float = 0.0, decay: float = 0.0, width: int = 256) -> minidl.Sequential:

@@ -21,10 +21,10 @@ from lab.contestants import minidl as of_minidl  # noqa: E402
 from lab.contestants.__main__ import prepare  # noqa: E402
 from lab.contestants.task import LEARNING_RATE, Task  # noqa: E402
 from lab.figures.benchmark import COLOURS, style  # noqa: E402
+from lab.formats import NBSP  # noqa: E402
 from lab.ratios import Ratio, ratio  # noqa: E402
 from lab.results import Results  # noqa: E402
 from lab.roofline import measured_parts, parts_of_step, speeds  # noqa: E402
-from lab.statistics import NBSP  # noqa: E402
 
 SETTINGS = benchmark.FULL | {"threads": 1, "starts": 2, "rounds": 2, "round_seconds": 0.001, "backend": "numpy"}
 SPEEDS = {
@@ -229,7 +229,28 @@ def test_a_slow_update_may_be_excused_by_a_slow_rival():
 
 def test_nobody_is_beaten_who_was_not_there():
     found = verdicts(results_with(missing=["JAX"]))
-    assert found.pop("S4") == "not tested in this run"
+    assert found.pop("S4") == "undecided"
+    assert set(found.values()) == {"met"}
+
+
+@pytest.mark.parametrize(
+    ("target", "run", "contestant", "factors"),
+    [
+        ("S1", "SGD, batch 64", "minidl", [1.15, 1.19, 1.25]),
+        ("S4", "Adam, batch 256", "JAX", [0.9, 1.05, 1.2]),
+        ("S5", "update, Adam", "minidl", [4.0, 4.9, 6.0]),
+        ("S6", "evaluate", "minidl", [1.10, 1.12, 1.16]),
+        ("S8", "import", "minidl", [1.25, 1.28, 1.35]),
+    ],
+)
+def test_a_target_within_the_interval_is_undecided(target, run, contestant, factors):
+    results = results_with({("update, Adam", "PyTorch fused"): 1.0} if target == "S5" else None)
+    seconds = results.called(run)[0]["seconds_per_step"]
+    against = seconds["minidl" if contestant == "JAX" else "PyTorch fused" if target == "S5" else min(seconds)]
+    floor = against if target in ("S4", "S5") else seconds.get("floor", seconds.get("numpy"))
+    seconds[contestant] = [factor * floor[0] for factor in factors]
+    found = verdicts(results)
+    assert found.pop(target) == "undecided"
     assert set(found.values()) == {"met"}
 
 

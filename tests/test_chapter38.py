@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter38
 import lab.figures.chapter38
+import lab.formats
 import lab.network
 import lab.results
-import lab.statistics
-from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+from lab.claims import BY_DEFINITION, NOT_REPRODUCED, NOT_TESTED, REPRODUCED, UNDECIDED
 from lab.verdicts.chapter38 import CLAIMS
 
 TINY = {"half": 2, "train_size": 1100, "paper_train_size": 1700, "smith_stage": 1, "hoffer_epochs": 1}
@@ -146,12 +146,13 @@ LOSSES = {"lr ÷ 5 twice": 0.0013, "batch × 5 twice": 0.0013, "neither changes"
 
 
 def made_up():
-    """Return test accuracies, (seeds, epochs), training loss at the end, and updates, with which all claims hold."""
+    """Return test accuracies and training losses, (seeds, epochs), and updates, with which all claims hold."""
     runs = {}
     for name in PLANS:
         way = np.linspace(0.9, ENDS.get(name, 0.98), 60 if name == "1024, twice as long" else 30)
         updates = 3890 if name == "batch × 5 twice" else 9390
-        runs[name] = {"test": way + 0.0001 * np.arange(3)[:, None], "loss": LOSSES.get(name, 0.1), "updates": updates}
+        loss = LOSSES.get(name, 0.1) * (1 + 0.001 * np.arange(3)[:, None]) * np.ones_like(way)
+        runs[name] = {"test": way + 0.0001 * np.arange(3)[:, None], "loss": loss, "updates": updates}
     return runs
 
 
@@ -164,7 +165,7 @@ def results_of(tmp_path, runs, settings=chapter38.FULL):
                 "epoch": list(range(1, epochs + 1)),
                 "test_accuracy": list(test),
                 "train_accuracy": [0.99] * epochs,
-                "train_loss": [run["loss"]] * epochs,
+                "train_loss": list(run["loss"][seed][:epochs]),
                 "updates": [run["updates"]] * epochs,
             }
             results.add({"name": name, "seed": seed, "history": history} | run.get("noted", {}))
@@ -175,15 +176,27 @@ def verdicts(results):
     return {row["id"]: row["verdict"] for row in chapter38.verdicts(results)}
 
 
+AS_CLAIMED = dict.fromkeys(CLAIMS, REPRODUCED) | {"B7": BY_DEFINITION}
+
+
 def test_all_claims_can_be_reproduced(tmp_path):
-    assert verdicts(results_of(tmp_path, made_up())) == dict.fromkeys(CLAIMS, REPRODUCED)
+    assert verdicts(results_of(tmp_path, made_up())) == AS_CLAIMED
 
 
 def ending(name, *accuracies):
-    """Return a change: the seeds end with these test accuracies, or all with the only one."""
+    """Return a change: the seeds end with these test accuracies, or all with the only one, but for a nudge."""
 
     def change(runs):
-        runs[name]["test"][:, -1] = accuracies
+        runs[name]["test"][:, -1] = accuracies if len(accuracies) > 1 else accuracies[0] + 0.0001 * np.arange(3)
+
+    return change
+
+
+def losing(name, loss, epoch=29):
+    """Return a change: the training loss after an epoch."""
+
+    def change(runs):
+        runs[name]["loss"][:, epoch] = loss * (1 + 0.001 * np.arange(3))
 
     return change
 
@@ -192,19 +205,12 @@ def short(runs):
     runs["1024, twice as long"]["test"] = runs["1024, twice as long"]["test"][:, -29:]
 
 
-def apart_before_the_end(runs):
-    runs["batch × 5 twice"]["test"][:, 15] += 0.003
-
-
-def apart_before_the_first_change(runs):
-    runs["batch × 5 twice"]["test"][:, 9] += 0.003
-
-
 @pytest.mark.parametrize(
     ("failing", "change"),
     [
         ({"B1"}, ending("1024 at lr 0.1", 0.974)),
         ({"B1"}, ending("1024 at lr 0.1", 0.986)),  # more than 98 % is not 98 %
+        ({"B1", "B6"}, lambda runs: [ending("1024 at lr 0.1", 0.976)(runs), ending("64", 0.9852)(runs)]),
         ({"B2"}, ending("1024 for 1 epoch, then 64", 0.986)),
         ({"B2", "B6"}, ending("1024 for 1 epoch, then 64", 0.97)),
         ({"B3"}, ending("1024, then 64", 0.986)),
@@ -212,22 +218,19 @@ def apart_before_the_first_change(runs):
         ({"B4"}, ending("1024, then lr × 10", 0.986)),
         ({"B4", "B6"}, ending("1024, then lr × 10", 0.97)),
         ({"B5"}, ending("1024, twice as long", 0.976)),  # rounds to 98 %
-        ({"B5"}, ending("1024 for 1 epoch, then 64", 0.99, 0.96, 0.99)),  # not clearly above the control
-        ({"B5"}, ending("1024, then 64", 0.99, 0.96, 0.99)),
-        ({"B5"}, ending("1024, then lr × 10", 0.99, 0.96, 0.99)),
-        ({"B6"}, ending("1024 for 1 epoch, then 64", 0.9765)),  # 98 %, yet too far below the reference
-        ({"B6"}, ending("1024, then 64", 0.9765)),
-        ({"B6"}, ending("1024, then lr × 10", 0.9765)),
+        ({"B5", "B2", "B6"}, ending("1024 for 1 epoch, then 64", 0.965)),  # below the control
+        ({"B5", "B3", "B6"}, ending("1024, then 64", 0.965)),
+        ({"B5", "B4", "B6"}, ending("1024, then lr × 10", 0.965)),
         ({"B7"}, short),
         ({"prose"}, ending("64 for 1 epoch, then 1024", 0.963)),
         ({"prose"}, ending("64, then 1024", 0.963)),
-        ({"Smith 2018"}, apart_before_the_end),
-        ({"Smith 2018"}, lambda runs: runs["batch × 5 twice"].update(loss=0.0009)),
-        ({"Smith 2018"}, lambda runs: runs["batch × 5 twice"].update(loss=0.0018)),
+        ({"Smith 2018"}, losing("batch × 5 twice", 0.0009)),
+        ({"Smith 2018"}, losing("batch × 5 twice", 0.0018)),
+        ({"Smith 2018"}, losing("batch × 5 twice", 0.0018, epoch=19)),  # after the second stage
+        ({"Smith 2018"}, lambda runs: [losing("neither changes", 0.002, epoch)(runs) for epoch in (19, 29)]),
         ({"Smith 2018"}, lambda runs: runs["batch × 5 twice"].update(updates=9390)),
-        ({"Hoffer 2017"}, ending("+ as many updates", 0.967)),
+        ({"Hoffer 2017"}, ending("+ as many updates", 0.9645)),
         ({"Hoffer 2017"}, lambda runs: [ending(name, 0.972)(runs) for name in list(chapter38.HOFFER)[1:]]),  # no gap
-        ({"Hoffer 2017"}, ending("large batch", 0.944, 0.99, 0.944)),  # none but by chance
     ],
 )
 def test_each_claim_can_fail(tmp_path, failing, change):
@@ -238,19 +241,44 @@ def test_each_claim_can_fail(tmp_path, failing, change):
 
 
 @pytest.mark.parametrize(
+    ("undecided", "change"),
+    [
+        ({"B1"}, ending("1024 at lr 0.1", 0.9745, 0.9755, 0.9765)),
+        ({"B2", "B6"}, ending("1024 for 1 epoch, then 64", 0.9745, 0.9755, 0.9765)),
+        ({"B5", "B2", "B6"}, ending("1024 for 1 epoch, then 64", 0.99, 0.96, 0.99)),
+        ({"B5", "B3", "B6"}, ending("1024, then 64", 0.99, 0.96, 0.99)),
+        ({"B5", "B4", "B6"}, ending("1024, then lr × 10", 0.99, 0.96, 0.99)),
+        ({"Smith 2018"}, losing("batch × 5 twice", np.array([0.0013, 0.0009, 0.0018]))),
+        ({"Hoffer 2017"}, ending("large batch", 0.944, 0.99, 0.944)),
+    ],
+)
+def test_what_the_seeds_cannot_tell_is_undecided(tmp_path, undecided, change):
+    runs = made_up()
+    change(runs)
+    found = verdicts(results_of(tmp_path, runs))
+    assert {identity for identity, verdict in found.items() if verdict == UNDECIDED} == undecided
+    assert NOT_REPRODUCED not in found.values()
+
+
+def test_two_seeds_decide_nothing(tmp_path):
+    results = results_of(tmp_path, made_up())
+    results.data["runs"] = [run for run in results.runs if run["seed"] < 2]
+    assert set(verdicts(results).values()) == {UNDECIDED, BY_DEFINITION}
+
+
+@pytest.mark.parametrize(
     "change",
     [
-        ending("1024 at lr 0.1", 0.9751),
-        ending("1024 for 1 epoch, then 64", 0.9775),
-        ending("+ as many updates", 0.9675),
-        apart_before_the_first_change,
-        lambda runs: runs["batch × 5 twice"].update(loss=0.0011),
+        ending("1024 at lr 0.1", 0.9757),
+        ending("1024 for 1 epoch, then 64", 0.9757),
+        ending("+ as many updates", 0.9657),
+        losing("batch × 5 twice", 0.0011),
     ],
 )
 def test_what_is_close_enough_counts_as_reproduced(tmp_path, change):
     runs = made_up()
     change(runs)
-    assert set(verdicts(results_of(tmp_path, runs)).values()) == {REPRODUCED}
+    assert verdicts(results_of(tmp_path, runs)) == AS_CLAIMED
 
 
 @pytest.mark.parametrize("change", [{"half": 29}, {"train_size": 6_000}, {"smith_stage": 11}, {"hoffer_epochs": 4}])
@@ -261,14 +289,16 @@ def test_a_smaller_experiment_gives_no_verdict(tmp_path, change):
 
 def test_what_was_found_is_said(tmp_path):
     runs = made_up()
-    apart_before_the_end(runs)
-    rows = chapter38.verdicts(results_of(tmp_path, runs))
-    measured = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in rows}
-    assert measured["B1"] == "test 1024 at lr 0.1: 98.01 ± 0.01 %, 64: 98.01 ± 0.01 %"
-    assert "a margin of 0.28 points counts as none" in measured["B6"]
-    assert "rises from 90.01 ± 0.01 % to 93.2" in measured["B7"]
-    assert "at most 0.30 points apart; training loss at the end 0.0013 and 0.0013 (0.00045" in measured["Smith 2018"]
-    assert "after 9,390 and 3,890 updates" in measured["Smith 2018"]
+    ending("1024 at lr 0.1", 0.9788)(runs)
+    rows = {row["id"]: row for row in chapter38.verdicts(results_of(tmp_path, runs))}
+    said = {identity: row["measured"].replace(lab.formats.NBSP, " ") for identity, row in rows.items()}
+    effect = rows["B1"]["effect"].replace(lab.formats.NBSP, " ")
+    assert said["B1"] == "test 1024 at lr 0.1: 97.89 ± 0.01 %, 64: 98.01 ± 0.01 %"
+    assert "1024 at lr 0.1: 97.89 % [97.87, 97.91], within the test set's noise of 0.28 from 98%" in effect
+    assert "1024 at lr 0.1 − 64: -0.12 points [-0.12, -0.12], less than the test set's noise of 0.27" in effect
+    assert "rises from 90.01 ± 0.01 % to 93.2" in said["B7"]
+    assert "training loss at the end 0.0013 and 0.0013 (0.00045 with neither), after 9,390 and 3," in said["Smith 2018"]
+    assert "within 0.00 points of each other, but also within 0.00 points of that with neither" in said["Smith 2018"]
 
 
 @pytest.mark.parametrize("epochs", [0, 5])

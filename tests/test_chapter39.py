@@ -16,12 +16,12 @@ sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter39
 import lab.figures.chapter39
+import lab.formats
 import lab.network
 import lab.results
-import lab.statistics
 import lab.verdicts.chapter39
 from lab import sample_gradients, sharpness
-from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED
+from lab.claims import BY_DEFINITION, NOT_REPRODUCED, NOT_TESTED, REPRODUCED, UNDECIDED
 
 TINY = {
     "train_size": 1100,
@@ -64,14 +64,19 @@ def small(mnist, monkeypatch):
 
 
 def test_the_whole_experiment_on_few_images(small, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chapter39, "KESKAR_SEEDS", 1)
     given = ["--quick", "--backend", "numpy", "--seeds", "0", "1", "--out", str(tmp_path)]
     chapter39.main(given)
     path = tmp_path / "chapter39.json"
     before = path.read_bytes()
     results = json.loads(before)
     names = [("batch 1024", 0), ("batch 1024", 1), ("batch 256", 0), ("batch 256", 1), ("batch 64", 0), ("batch 64", 1)]
-    assert [(run["name"], run["seed"]) for run in results["runs"]] == [*names, ("law", 0), ("law", 1), ("minima", 0)]
+    assert [(run["name"], run["seed"]) for run in results["runs"]] == [
+        *names,
+        ("law", 0),
+        ("law", 1),
+        ("minima", 0),
+        ("minima", 1),
+    ]
     for run in results["runs"]:
         if "way" in run:
             assert run["way"]["samples"] == SAMPLES[run["batch_size"]]
@@ -86,7 +91,7 @@ def test_the_whole_experiment_on_few_images(small, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(chapter39, "draw", lambda results, path: None)
     chapter39.main(given)
     printed = capsys.readouterr().out
-    assert "9 of 9 runs were finished earlier." in printed
+    assert "10 of 10 runs were finished earlier." in printed
     assert "run 1/" not in printed
     assert path.read_bytes() == before
 
@@ -362,8 +367,11 @@ def verdicts(results):
     return {row["id"]: row["verdict"] for row in chapter39.verdicts(results)}
 
 
+AS_CLAIMED = dict.fromkeys(chapter39.CLAIMS, REPRODUCED) | {"law": BY_DEFINITION, "G2": BY_DEFINITION}
+
+
 def test_all_claims_can_be_reproduced(tmp_path):
-    assert verdicts(results_of(tmp_path, made_up())) == dict.fromkeys(chapter39.CLAIMS, REPRODUCED)
+    assert verdicts(results_of(tmp_path, made_up())) == AS_CLAIMED
 
 
 def law_off(by):
@@ -425,19 +433,16 @@ def minimum(name, key, value):
         ({"G1"}, looked(1024, "late", "negative_cosines", 0.49)),
         ({"G2 means"}, longer(256, "early", 0.8)),
         ({"G2 means"}, longer(1024, "late", 0.8)),
-        ({"G2 means"}, longer(1024, "late", 0.5, 1.3, 1.3)),  # longer, but not clearly
         ({"G2", "G2 means"}, longer(256, "late", 0.2)),  # as a sum, too, shorter than 64's
         ({"G2", "G2 means"}, longer(1024, "early", 0.2)),
-        ({"G3"}, tailed(64, "early", 1.6)),
+        ({"G3"}, tailed(64, "early", 1.7)),
         ({"G3"}, tailed(64, "late", 1.7)),
-        ({"G3"}, tailed(1024, "late", 1.2)),
-        ({"G3"}, tailed(1024, "early", 1.1, 1.3, 1.9)),  # heavier, but not clearly
+        ({"G3"}, tailed(1024, "late", 1.1)),
         ({"G4"}, way(64, lambda distance: distance[:, [0, 1, 2, 4, 3, 5]])),  # goes back
-        ({"G4"}, way(64, lambda distance: distance * 0.75)),  # no farther than 256
-        ({"G4"}, way(1024, lambda distance: distance * 1.5)),  # as far as 256
+        ({"G4"}, way(64, lambda distance: distance * 0.7)),  # not as far as 256
+        ({"G4"}, way(1024, lambda distance: distance * 1.6)),  # farther than 256
         ({"G4"}, way(1024, lambda distance: distance.mean(axis=0) + 0.001 * (distance - distance.mean(axis=0)))),
-        ({"Keskar 2017"}, minimum("large", "test", 0.981)),
-        ({"Keskar 2017"}, minimum("large", "test", [0.9, 0.99, 0.99])),  # lower, but not clearly
+        ({"Keskar 2017"}, minimum("large", "test", 0.99)),
         ({"Keskar 2017"}, minimum("large", "sharpness", [3.9, 5.0])),
         ({"Keskar 2017"}, minimum("large", "sharpness", [9.0, 1.9])),
     ],
@@ -447,6 +452,23 @@ def test_each_claim_can_fail(tmp_path, failing, change):
     change(runs)
     found = verdicts(results_of(tmp_path, runs))
     assert {identity for identity, verdict in found.items() if verdict == NOT_REPRODUCED} == failing
+
+
+@pytest.mark.parametrize(
+    ("undecided", "change"),
+    [
+        ({"G1"}, looked(64, "early", "negative_cosines", [0.4, 0.8, 0.6])),
+        ({"G1", "G2 means"}, longer(1024, "late", 0.8, 1.05, 1.05)),  # longer, but not clearly
+        ({"G3"}, tailed(1024, "early", 1.1, 1.3, 1.9)),  # heavier, but not clearly
+        ({"Keskar 2017"}, minimum("large", "test", [0.9, 0.99, 0.99])),  # lower, but not clearly
+    ],
+)
+def test_what_the_seeds_cannot_tell_is_undecided(tmp_path, undecided, change):
+    runs = made_up()
+    change(runs)
+    found = verdicts(results_of(tmp_path, runs))
+    assert {identity for identity, verdict in found.items() if verdict == UNDECIDED} == undecided
+    assert NOT_REPRODUCED not in found.values()
 
 
 @pytest.mark.parametrize(
@@ -461,7 +483,7 @@ def test_each_claim_can_fail(tmp_path, failing, change):
 def test_what_is_within_the_bounds_counts_as_reproduced(tmp_path, change):
     runs = made_up()
     change(runs)
-    assert set(verdicts(results_of(tmp_path, runs)).values()) == {REPRODUCED}
+    assert verdicts(results_of(tmp_path, runs)) == AS_CLAIMED
 
 
 @pytest.mark.parametrize("change", [{"epochs": 9}, {"batches": 100}, {"keskar_width": 64}, {"law_sizes": [16]}])
@@ -472,14 +494,14 @@ def test_a_smaller_experiment_gives_no_verdict(tmp_path, change):
 
 def test_what_was_found_is_said(tmp_path):
     rows = chapter39.verdicts(results_of(tmp_path, made_up()))
-    measured = {row["id"]: row["measured"].replace(lab.statistics.NBSP, " ") for row in rows}
+    measured = {row["id"]: row["measured"].replace(lab.formats.NBSP, " ") for row in rows}
     assert measured["law"].startswith("measured minus predicted, in standard errors: B = 16: +0.0, B = 64: +0.0, ")
     assert "a batch's gradient over a sample's early 64: 0.386" in measured["G1"]
     assert "obtuse angles at 64: 60.00 ± 0.00 %, 60.00 ± 0.00 %" in measured["G1"]
     assert measured["G2"].startswith("as sums over a batch: early 64: 74.2 ±")
     assert measured["G3"].startswith("95th percentile over median: early 64: 1.2 ± 0, 256: 1.4 ±")
     assert "distance at the end 64: 4.01 ± 0.01, 256: 3.02 ± 0.02, 1024: 2.04 ± 0.04" in measured["G4"]
-    assert "at a distance of 2.04 the seeds of 64 differ by 0.0051, those of 1024 by 0.04" in measured["G4"]
+    assert "where 1024 ends, 64 is at 2.04 ± 0.00509" in measured["G4"]
     large = "large batch: test 97.10 ± 0.10 %, training loss 0.25 ± 0, sharpness 9 ± 0.001 (ε = 1e-3), 5 ± 0.001 (5e-4)"
     assert large in measured["Keskar 2017"]
 

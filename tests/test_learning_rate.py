@@ -36,7 +36,7 @@ def test_a_small_run_has_the_documented_shape_and_is_kept(tmp_path, small, monke
     first = (tmp_path / "learning_rate.json").read_bytes()
     results = json.loads(first)
     policies = [*learning_rate.CYCLICAL, *(f"rate {rate}" for rate in ("0.0003", "0.01", "0.025", "0.04"))]
-    policies += [f"rate {rate}" for rate in ("0.3", "0.5", "1", "3")]
+    policies += [f"rate {rate}" for rate in ("0.3", "0.35", "0.4", "0.45", "0.5", "1", "3")]
     crossings = [f"crossing: {name}" for name in ("SGD", "Momentum", "Adam")]
     assert sorted(run["name"] for run in results["runs"]) == sorted([*policies, "range test", *crossings])
     for run in results["runs"]:
@@ -55,7 +55,7 @@ def test_a_small_run_has_the_documented_shape_and_is_kept(tmp_path, small, monke
     monkeypatch.setattr(learning_rate, "draw", lambda results, path: None)
     learning_rate.main(given)
     printed = capsys.readouterr().out
-    assert "16 of 16 runs were finished earlier." in printed
+    assert "19 of 19 runs were finished earlier." in printed
     assert "run 1/" not in printed
     assert (tmp_path / "learning_rate.json").read_bytes() == first
 
@@ -122,7 +122,8 @@ def made_up():
     settings = learning_rate.SETTINGS | learning_rate.FULL
     updates = (40 * np.arange(1, ENTRIES + 1)).tolist()
     way = np.linspace(0, 1, ENTRIES)
-    losses = {0.0003: 2.3 - way, 0.01: 1.1 - way, 0.025: 1.05 - way, 0.04: 1.02 - way, 0.3: 0.9 + 0 * way}
+    losses = {0.0003: 2.3 - way, 0.01: 1.1 - way, 0.025: 1.05 - way, 0.04: 1.02 - way}
+    losses |= dict.fromkeys((0.3, 0.35, 0.4, 0.45), 0.9 + 0 * way)
     reach = {0.0003: 99, 0.01: 50, 0.025: 40, 0.04: 30, 0.3: 99, "triangular": 20, "triangular2": 25}
     runs = {}
     for policy in (*learning_rate.CYCLICAL, *learning_rate.rates_of(settings)):
@@ -135,6 +136,17 @@ def made_up():
         runs[learning_rate.name_of(policy)] = {"history": history}
     for rate in ("0.5", "1", "3"):
         runs[f"rate {rate}"] = diverged()
+    for method in (*learning_rate.CYCLICAL, "fixed"):
+        bounds = (0.02, 0.08)
+        schedule = minidl.constant(0.08)
+        if method != "fixed":
+            schedule = learning_rate.schedule_of(settings, method, bounds)
+        lr = np.array([schedule(update / 160) for update in 40 * np.arange(ENTRIES)])
+        accuracy = np.where(np.arange(ENTRIES) < (20 if method == "triangular" else 30), 0.94, 0.96)
+        if "SGDR" in method:
+            accuracy = 0.92 + 0.04 * way - 0.1 * lr
+        history = {"updates": updates, "lr": lr, "loss": 1 - way, "test_accuracy": accuracy}
+        runs[f"contest: {method}"] = {"history": history, "bounds": list(bounds), "factor": 1, "bound": 0.08}
     runs["range test"] = ranged()
     for name in learning_rate.OPTIMIZERS:
         runs[f"crossing: {name}"] = {"saddle_steps": [9, 7, 5, 3], "plateau_steps": [8, 6, 4, 2], "path": [[1, 0]] * 4}
@@ -146,7 +158,7 @@ def diverged():
     return {"history": {column: [] for column in columns}, "diverged": "the loss became infinite"}
 
 
-def ranged(curve=None, accuracy=0.955, stop=121):
+def ranged(curve=None, accuracy=0.957, stop=121):
     lr = np.geomspace(1e-5, 10, 121)[:stop]
     smoothed = 0.4 + 2.1 / (1 + (lr / 0.004) ** 2) + (lr / 0.3) ** 2 if curve is None else curve(lr)
     found = minidl.RangeTest(lr.tolist(), smoothed.tolist(), smoothed.tolist())
@@ -176,8 +188,11 @@ def verdicts(results):
     return {row["id"]: row["verdict"] for row in learning_rate.verdicts(results)}
 
 
+AS_CLAIMED = dict.fromkeys(learning_rate.CLAIMS, "reproduced") | dict.fromkeys(("C3", "C6"), "holds by definition")
+
+
 def test_all_claims_can_be_reproduced(tmp_path):
-    assert verdicts(results_of(tmp_path, made_up())) == dict.fromkeys(learning_rate.CLAIMS, "reproduced")
+    assert verdicts(results_of(tmp_path, made_up())) == AS_CLAIMED
 
 
 def column(name, key, values):
@@ -198,42 +213,99 @@ def of(name, key):
     return lambda runs: runs[name]["history"][key]
 
 
+def no_finer_rates(runs):
+    for rate in ("0.35", "0.4", "0.45"):
+        del runs[f"rate {rate}"]
+
+
+def the_best_is_the_highest(runs):
+    for rate in ("0.35", "0.4", "0.45"):
+        runs[f"rate {rate}"] = diverged()
+    column("rate 0.3", "loss", 0.001)(runs)
+
+
 @pytest.mark.parametrize(
     ("identity", "change"),
     [
-        ("C1", column("rate 0.0003", "loss", of("rate 0.04", "loss"))),  # not slow
-        ("C1", column("rate 0.0003", "loss", 2.2)),  # not falling
-        ("C1", replaced("rate 0.3", diverged())),  # no plateau
-        ("C1", column("rate 0.3", "loss", 2.4)),  # learns nothing
-        ("C1", column("rate 0.3", "loss", lambda runs: np.geomspace(9, 0.1, ENTRIES))),  # still falling
-        ("C1", column("rate 0.3", "loss", 0.001)),  # is the best
+        ("C1", column("rate 0.0003", "loss", 0.015)),  # not slow
+        ("C1", column("rate 0.0003", "loss", lambda runs: np.linspace(2.2, 2.25, ENTRIES))),  # not falling
+        ("C1", the_best_is_the_highest),  # no plateau
+        ("C1", column("rate 0.45", "loss", lambda runs: np.geomspace(9, 0.1, ENTRIES))),  # still falling
         ("C1", lambda runs: runs.update({"rate 3": {"history": with_accuracy(0.9)}})),  # learns
         ("C2", replaced("range test", ranged(lambda lr: 2.5 + 2.1 / (1 + (lr / 0.004) ** 2) + lr**2))),  # falls little
         ("C2", replaced("range test", ranged(lambda lr: np.where(lr < 0.03, 3 - np.log(lr / 1e-5) / 3, 9)))),  # sudden
         ("C2", replaced("range test", ranged(stop=70))),  # does not rise
-        ("C2", replaced("range test", ranged(accuracy=0.949))),  # suggests too little
+        ("C2", replaced("range test", ranged(accuracy=0.953))),  # suggests too little
         ("C2", replaced("range test", ranged(lambda lr: 2.5 + lr, accuracy=None))),  # suggests nothing
         ("C3", column("triangular2", "lr", of("triangular", "lr"))),
         ("C3", column("triangular", "lr", lambda runs: 0.9 * runs["triangular"]["history"]["lr"])),
         ("C3", column("triangular", "lr", 0.04)),
-        ("C4", column("SGDR growing", "lr", of("SGDR", "lr"))),
-        ("C4", column("SGDR", "lr", of("SGDR growing", "lr"))),
-        ("C4", column("SGDR", "lr", lambda runs: 0.9 * runs["SGDR"]["history"]["lr"])),
-        ("C4", column("SGDR", "test_accuracy", np.linspace(0.9, 0.96, ENTRIES))),  # no dip
-        ("C4", column("SGDR", "test_accuracy", np.linspace(0.96, 0.9, ENTRIES))),  # no recovery
-        ("C4", replaced("SGDR", diverged())),
-        ("C5", column("triangular", "test_accuracy", of("rate 0.04", "test_accuracy"))),  # no sooner
-        ("C5", column("triangular", "test_accuracy", 0.949)),  # never
+        ("C4", column("contest: SGDR growing", "lr", of("contest: SGDR", "lr"))),
+        ("C4", column("contest: SGDR", "lr", of("contest: SGDR growing", "lr"))),
+        ("C4", column("contest: SGDR", "lr", lambda runs: 0.9 * runs["contest: SGDR"]["history"]["lr"])),
+        ("C4", column("contest: SGDR", "test_accuracy", np.linspace(0.96, 0.9, ENTRIES))),  # no recovery
+        ("C4", replaced("contest: SGDR", diverged() | {"bounds": [0.02, 0.08], "factor": 1})),
+        ("C5", lambda runs: runs.update({"contest: triangular": runs["contest: SGDR"] | with_target(50)})),
+        ("C5", lambda runs: runs.update({"contest: triangular": runs["contest: SGDR"] | with_target(99)})),
         ("C6", lambda runs: runs["crossing: SGD"].update(saddle_steps=[9, 7, 7, 3])),
         ("C6", lambda runs: runs["crossing: SGD"].update(plateau_steps=[8, 6, 4, 20_000])),
-        ("Smith 2017", column("triangular2", "test_accuracy", of("rate 0.01", "test_accuracy"))),
+        ("Smith 2017", column("triangular2", "test_accuracy", 0.9)),
     ],
 )
 def test_claims_can_fail(tmp_path, identity, change):
     runs = made_up()
+    if identity == "Smith 2017":
+        column("rate 0.01", "test_accuracy", 0.96)(runs)
     change(runs)
     failed = {name for name, verdict in verdicts(results_of(tmp_path, runs)).items() if verdict == "not reproduced"}
     assert failed == {identity}
+
+
+def with_target(entry):
+    """Return a history that reaches the target with this entry."""
+    accuracy = np.where(np.arange(ENTRIES) < entry, 0.94, 0.96)
+    updates = 40 * np.arange(1, ENTRIES + 1)
+    return {"history": {"updates": updates, "lr": accuracy, "loss": accuracy, "test_accuracy": accuracy}}
+
+
+@pytest.mark.parametrize(
+    ("identity", "change"),
+    [
+        ("C1", lambda runs: [the_best_is_the_highest(runs), no_finer_rates(runs)]),  # a hole in the grid
+        ("C5", lambda runs: runs["contest: fixed"].update(factor=4)),  # the edge of its grid
+        ("C5", lambda runs: runs["contest: triangular"].update(factor=0.25)),
+        ("C5", column("contest: triangular", "test_accuracy", of("contest: fixed", "test_accuracy"))),  # equal
+    ],
+)
+def test_what_cannot_be_told_is_undecided(tmp_path, identity, change):
+    runs = made_up()
+    change(runs)
+    found = verdicts(results_of(tmp_path, runs))
+    assert {name for name, verdict in found.items() if verdict == "undecided"} == {identity}
+    assert "not reproduced" not in found.values()
+
+
+def test_without_the_contest_cycles_are_judged_with_the_bounds_of_the_settings(tmp_path):
+    runs = {name: run for name, run in made_up().items() if not name.startswith("contest")}
+    found = verdicts(results_of(tmp_path, runs))
+    assert (found["C4"], found["C5"]) == ("reproduced", "not tested in this run")
+    column("SGDR", "test_accuracy", np.linspace(0.96, 0.9, ENTRIES))(runs)
+    assert verdicts(results_of(tmp_path / "fallen", runs))["C4"] == "not reproduced"
+
+
+@pytest.mark.parametrize("method", ["fixed", "triangular"])
+def test_contestants_choose_without_the_test_set(mnist, small, monkeypatch, method):
+    settings = learning_rate.SETTINGS | TINY | {"backend": "numpy", "epochs": 2}
+    plan = {"factors": [0.5, 1e6], "held_back": 100, "range_epochs": 2, "range_top": 0.2}
+    found = learning_rate.contest(settings, 0, method, **plan)
+    assert found["factor"] == 0.5  # the other diverges
+    assert found["bounds"] == [found["bound"] / 8, found["bound"] / 2]
+    assert max(found["history"]["lr"]) <= found["bounds"][1] * 1.0001
+    train, test = learning_rate.images(settings)
+    monkeypatch.setattr(learning_rate, "images", lambda _: (train, minidl.Dataset(-test.x, test.labels)))
+    other = learning_rate.contest(settings, 0, method, **plan)
+    assert other["tries"] == found["tries"]
+    assert other["history"]["loss"] == found["history"]["loss"]
 
 
 def test_a_smaller_experiment_gives_no_verdict(tmp_path):
@@ -244,7 +316,7 @@ def test_a_smaller_experiment_gives_no_verdict(tmp_path):
 def test_seeds_that_some_runs_lack_are_left_out(tmp_path):
     results = results_of(tmp_path, made_up())
     results.add({"name": "triangular", "seed": 7, **diverged()})
-    assert set(verdicts(results).values()) == {"reproduced"}
+    assert verdicts(results) == AS_CLAIMED
 
 
 @pytest.fixture
@@ -256,13 +328,15 @@ def coarse(monkeypatch):
 @pytest.mark.parametrize(
     ("lost", "failing"),
     [
-        (["SGDR"], {"C4"}),
-        (["triangular", "triangular2"], {"C3", "C5", "Smith 2017"}),
-        (["rate 0.0003", "rate 0.01", "rate 0.025", "rate 0.04", "rate 0.3"], {"C1", "C2"}),
+        (["contest: SGDR"], {"C4"}),
+        (["triangular", "triangular2", "contest: triangular"], {"C3", "C5", "Smith 2017"}),
+        (["rate 0.0003", "rate 0.01", "rate 0.025", "rate 0.04", "rate 0.3"], {"C1"}),
     ],
 )
 def test_whatever_diverges_is_judged_and_drawn(tmp_path, coarse, lost, failing):
-    results = results_of(tmp_path, made_up() | {name: diverged() for name in lost}, seeds=[0])
+    runs = made_up()
+    runs |= {name: runs[name] | diverged() for name in lost}
+    results = results_of(tmp_path, runs)
     assert {name for name, verdict in verdicts(results).items() if verdict == "not reproduced"} == failing
     learning_rate.draw(results, tmp_path / "learning_rate.png")
     assert (tmp_path / "learning_rate.png").read_bytes().startswith(b"\x89PNG")

@@ -1,17 +1,24 @@
 """Write what the results say as pages: claimed beside measured, and the figures.
 
 From the JSON files of this folder, whichever are there, come README.md here, which has all experiments one after the
-other, and a fragment for each page of docs/experiments to include: docs/experiments/_tables/<script>.md. No number of
-these is typed by hand, and a test compares them with the results.
+other; a fragment for each page of docs/experiments to include: docs/experiments/_tables/<script>.md; the table of the
+verdicts that new rules changed; and the table in the README of the whole. No number of these is typed by hand, and a
+test compares them with the results.
 
-python docs/results/make_page.py
+Verdicts follow from rules. When these have changed, --judge first judges the results anew: only their "claims" change.
+
+python docs/results/make_page.py [--judge]
 """
 
+import importlib
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent.parent
 FRAGMENTS = FOLDER.parent / "experiments" / "_tables"
 TITLES = {  # in the order of the page
     "chapter37": "Chapter 37: the effect of the batch size",
@@ -21,17 +28,54 @@ TITLES = {  # in the order of the page
     "fine_tuning": "Fine-tuning: the recipe of eight lines",
     "overfitting": "Why does a larger batch overfit?",
     "optimizers": "Momentum and other optimisers",
+    "batch_and_rate": "A map of batch size and learning rate",
     "benchmark": "Speed",
     "benchmark_gpu": "Speed on a GPU",
 }
 
 
 def main() -> None:
-    """Write the page and the fragments."""
+    """Write the pages and the fragments."""
+    if "--judge" in sys.argv:
+        judge_anew()
     (FOLDER / "README.md").write_text(page(), encoding="utf-8")
     FRAGMENTS.mkdir(exist_ok=True)
     for name in TITLES:
         (FRAGMENTS / f"{name}.md").write_text(fragment(name), encoding="utf-8")
+    (FRAGMENTS / "flips.md").write_text(flips(), encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def judge_anew() -> None:
+    """Apply the rules of the scripts to the committed results."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+    from lab.results import Results
+
+    for path in FOLDER.glob("*.json"):
+        results = object.__new__(Results)
+        results.path, results.data = path, json.loads(path.read_text(encoding="utf-8"))
+        results.save(importlib.import_module(path.stem.removesuffix("_gpu")).verdicts(results))
+
+
+def flips() -> str:
+    """Return the table of the verdicts that are not what the first rules gave, and why."""
+    first = json.loads((FRAGMENTS.parent / "first_verdicts.json").read_text(encoding="utf-8"))
+    rows = []
+    for name in TITLES:
+        for row in (load(name) or {"claims": []})["claims"]:
+            before = first.get(row["id"], {"verdict": row["verdict"]})
+            if before["verdict"] != row["verdict"]:
+                rows.append(f"| {row['id']} | {before['verdict']} | {row['verdict']} | {before['why']} |")
+    return "\n".join(["| | by the first rules | now | why |", "|---|---|---|---|", *rows, ""])
+
+
+def with_table(readme: str) -> str:
+    """Return the README with the table of chapter 37 as the results have it."""
+    results = load("chapter37")
+    assert results is not None
+    made = table(results, "measured: mean ± standard deviation over five seeds")
+    return re.sub(r"(?m)^\| \| claimed \| measured.*\n(\|.*\n)+", lambda _: made, readme)
 
 
 def page() -> str:
@@ -39,7 +83,9 @@ def page() -> str:
     head = (
         "# What the sources claim, and what was measured\n\n"
         "Written by [`make_page.py`](make_page.py) from the results beside it. A number with ± is mean and standard "
-        "deviation over the seeds; the rules by which claims count as reproduced are in `examples/lab/verdicts`.\n"
+        "deviation over the seeds; brackets hold the 95 % interval of a mean over the seeds, or of a difference paired "
+        "by seed. The rules by which claims are judged, and the reason for each, are in "
+        "[docs/experiments/rules.md](../experiments/rules.md).\n"
     )
     sections = [
         f"## {TITLES[name]}\n\n{figures(name, '')}\n{table(results)}\n{made(name, results, '')}"
@@ -75,10 +121,13 @@ def figures(name: str, folder: str) -> str:
     return "\n".join(f"![{TITLES[name]}]({folder}{path.name})\n" for path in paths)
 
 
-def table(results: dict[str, Any]) -> str:
+def table(results: dict[str, Any], measured: str = "measured") -> str:
     """Return the table of claims."""
-    rows = [f"| {row['id']} | {row['claimed']} | {row['measured']} | {row['verdict']} |" for row in results["claims"]]
-    return "\n".join(["| | claimed | measured | verdict |", "|---|---|---|---|", *rows, ""])
+    columns = ("id", "claimed", "measured", "effect", "verdict")
+    rows = [f"| {' | '.join(row[column] for column in columns)} |" for row in results["claims"]]
+    return "\n".join(
+        [f"| | claimed | {measured} | effect [95 % interval] | verdict |", "|---|---|---|---|---|", *rows, ""]
+    )
 
 
 def made(name: str, results: dict[str, Any], folder: str) -> str:

@@ -1,17 +1,49 @@
-"""The table of claims: what a source claims, what was measured, and whether the claim held."""
+"""The table of claims: what a source claims, what was measured, and what may be concluded.
 
-from collections.abc import Callable
+A rule looks at the results and returns what was measured in words, and the parts of the claim, all of which must hold:
+comparisons over the seeds, facts that can be counted, definitions, or a word on the runs that are missing.
+"""
+
+from collections.abc import Callable, Sequence
 from textwrap import wrap
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from lab.results import Claims, Results, Settings
+from lab.statistics import FEWEST, Comparison, decide
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
+UNDECIDED = "undecided"
+BY_DEFINITION = "holds by definition"
+"""Of what a text defines, or what follows by arithmetic: it fails only if the code is wrong."""
 NOT_TESTED = "not tested in this run"
+DECIDED = (REPRODUCED, NOT_REPRODUCED)
 
-Rule: TypeAlias = Callable[[Results], tuple[str, bool | None]]
-"""Judges one claim: returns what was measured, and whether the claim held; None if the runs for it are missing."""
+
+class Fact(NamedTuple):
+    """What can be counted, such as "diverged with every seed"; ``held`` is None where the count does not tell."""
+
+    name: str
+    held: bool | None
+    seeds: int | None = None
+    """None: there is no chance in it."""
+
+
+class Definition(NamedTuple):
+    """What is so by definition or arithmetic."""
+
+    held: bool
+
+
+class Missing(NamedTuple):
+    """What must still be run before a part of the claim can be decided."""
+
+    name: str
+
+
+Part: TypeAlias = Comparison | Fact | Definition | Missing
+Rule: TypeAlias = Callable[[Results], tuple[str, Sequence[Part]]]
+"""Judges one claim: returns what was measured, and the parts of the claim."""
 
 
 def judge(claims: dict[str, str], rules: dict[str, Rule], full: Settings, results: Results, scope: str = "") -> Claims:
@@ -29,9 +61,9 @@ def judge(claims: dict[str, str], rules: dict[str, Rule], full: Settings, result
     scope = "" if decided else scope.format(**results.settings)
     table = []
     for identity, claimed in claims.items():
-        measured, held = rules[identity](results)
-        measured += scope if held is not None else ""
-        table.append(claim(identity, claimed, measured, held if decided else None))
+        measured, parts = rules[identity](results)
+        measured += "" if untested(parts) else scope
+        table.append(claim(identity, claimed, measured, parts, verdict(parts) if decided else NOT_TESTED))
     return table
 
 
@@ -40,15 +72,46 @@ def in_full(settings: Settings, full: Settings) -> bool:
     return all(settings[key] == value for key, value in full.items())
 
 
-def claim(identity: str, claimed: str, measured: str, held: bool | None) -> dict[str, str]:
-    """Return a row of the table of claims; ``held`` is None where this run cannot tell."""
-    verdict = NOT_TESTED if held is None else REPRODUCED if held else NOT_REPRODUCED
-    return {"id": identity, "claimed": claimed, "measured": measured, "verdict": verdict}
+def claim(identity: str, claimed: str, measured: str, parts: Sequence[Part], verdict: str) -> dict[str, str]:
+    """Return a row of the table of claims."""
+    shown = [
+        str(part) if isinstance(part, Comparison) else part.name for part in parts if not isinstance(part, Definition)
+    ]
+    return {"id": identity, "claimed": claimed, "measured": measured, "effect": "; ".join(shown), "verdict": verdict}
+
+
+def verdict(parts: Sequence[Part]) -> str:
+    """Return what may be concluded: a claim holds if all its parts do, and fails if one of them fails.
+
+    As long as runs are missing that could change the others' meaning, such as those of a wider grid, it is undecided.
+    """
+    if untested(parts):
+        return NOT_TESTED
+    if any(isinstance(part, Missing) for part in parts):
+        return UNDECIDED
+    held = [decision(part) for part in parts if isinstance(part, Fact | Definition)]
+    held += decide([part for part in parts if isinstance(part, Comparison)])
+    if False in held:
+        return NOT_REPRODUCED
+    if None in held:
+        return UNDECIDED
+    return BY_DEFINITION if all(isinstance(part, Definition) for part in parts) else REPRODUCED
+
+
+def untested(parts: Sequence[Part]) -> bool:
+    """Tell whether nothing has been run that could decide."""
+    return all(isinstance(part, Missing) for part in parts)
+
+
+def decision(part: Fact | Definition) -> bool | None:
+    """Tell whether a part holds, where no interval is needed; None where too few seeds have been run."""
+    few = isinstance(part, Fact) and part.seeds is not None and part.seeds < FEWEST
+    return None if few else part.held
 
 
 def print_claims(claims: Claims) -> None:
     """Print the table of claims, long cells on several lines."""
-    widths = {"id": max(len(row["id"]) for row in claims), "claimed": 32, "measured": 46, "verdict": 22}
+    widths = {"id": max(len(row["id"]) for row in claims), "claimed": 26, "measured": 34, "effect": 28, "verdict": 22}
     print("\n" + "  ".join(f"{column:<{width}}" for column, width in widths.items()).rstrip())
     print("  ".join("-" * width for width in widths.values()))
     for row in claims:

@@ -8,10 +8,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lab.claims import NOT_REPRODUCED, REPRODUCED, print_claims
+from lab.claims import UNDECIDED, print_claims
 from lab.cluster import by_dask
 from lab.results import Claims, Results
 from lab.runs import Run, carry_out, summary
+from lab.statistics import FEWEST
 from lab.workers import by_executor, by_processes
 
 
@@ -51,9 +52,9 @@ def conduct(
     figure = results.path.with_suffix(".png")
     draw(results, figure)
     print_claims(claims)
-    decided = any(row["verdict"] in (REPRODUCED, NOT_REPRODUCED) for row in claims)
-    if decided and len({run["seed"] for run in results.runs}) == 1:
-        print("This is one seed: what the table calls better or worse may be so by chance.")
+    seeds = len({run["seed"] for run in results.runs})
+    if seeds < FEWEST and any(row["verdict"] == UNDECIDED for row in claims):
+        print(f"With fewer than {FEWEST} seeds nothing is decided that chance could have brought about: see --seeds.")
     print(f"Figure and numbers are in {figure} and {results.path}.")
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lab.formats import NBSP
 from lab.results import Results
-from lab.statistics import NBSP
 
 
 class Ratio(NamedTuple):

@@ -5,7 +5,7 @@ An experiment is a list of named runs, each repeated with several seeds. Its fil
     {"experiment": name,
      "settings": {...}, "environment": {...},               # equal for all runs in the file
      "runs": [{"name", "seed", ..., "blas_threads", "seconds", "history": {column: [one value per epoch]}}],
-     "claims": [{"id", "claimed", "measured", "verdict"}]}
+     "claims": [{"id", "claimed", "measured", "effect", "verdict"}]}
 """
 
 import json
@@ -20,7 +20,7 @@ Settings: TypeAlias = dict[str, Any]
 """What all runs of an experiment have in common."""
 
 Claims: TypeAlias = list[dict[str, str]]
-"""The table of claims: rows of "id", "claimed", "measured" and "verdict"."""
+"""The table of claims: rows of "id", "claimed", "measured", "effect" and "verdict"."""
 
 Curves: TypeAlias = NDArray[np.float64]
 """A column of several histories: (seeds, epochs)."""

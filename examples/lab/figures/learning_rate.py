@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 
 from lab.crossings import OPTIMIZERS, height
 from lab.plots import band, over_seeds, save_figure
-from lab.policies import CYCLICAL, last_update, name_of, rates_of, schedule_of
+from lab.policies import CYCLICAL, contestant, last_update, name_of, schedule_of
 from lab.results import Results
-from lab.verdicts.learning_rate import CHANCE, needed
+from lab.verdicts.learning_rate import CHANCE, needed, tested_rates
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9")  # Okabe and Ito's
 
@@ -43,7 +43,7 @@ def curve(results: Results, axes: Axes, name: str, column: str, colour: Any, lab
 
 def draw_regimes(results: Results, axes: Axes) -> None:
     """Draw the loss of every fixed rate."""
-    rates = rates_of(results.settings)
+    rates = tested_rates(results)
     for rate, colour in zip(rates, plt.get_cmap("viridis_r")(np.linspace(0.15, 1, len(rates))), strict=True):
         runs = results.called(name_of(rate))
         lost = sum("diverged" in run for run in runs)
@@ -94,6 +94,8 @@ def draw_needed(results: Results, axes: Axes) -> None:
     settings = results.settings
     names = [*CYCLICAL, *map(name_of, settings["fixed"] + settings["high"])]
     colours = [*COLOURS[:4], "0.7", "0.45", "0", *[COLOURS[4]] * 3]
+    chosen = [name for name in map(contestant, (*CYCLICAL, "fixed")) if results.called(name)]
+    names, colours = [*names, *chosen], [*colours, *[*COLOURS[:4], "0"][: len(chosen)]]
     for row, (name, colour) in enumerate(zip(names, colours, strict=True)):
         counts = needed(settings, results.called(name))
         reached = counts[counts <= last_update(settings)]

@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt
 from lab.landscapes import DRAWN, LANDSCAPES
 from lab.plots import band, over_seeds, save_figure
 from lab.results import Results
+from lab.verdicts.optimizers import runs_of
 
 COLOURS = {"SGD": "#000000", "Momentum": "#0072b2", "Nesterov": "#56b4e9"}  # the colour-blind can tell them apart
 COLOURS |= {"Adagrad": "#e69f00", "RMSprop": "#009e73", "Adam": "#d55e00"}
@@ -21,7 +22,7 @@ def draw(results: Results, path: Path) -> None:
     for column, (experiment, title) in enumerate(TITLES.items()):
         for name, colour in COLOURS.items():
             for ax, part, scale in zip(axes[:, column], ("train_loss", "test_accuracy"), (1, 100), strict=True):
-                curves = scale * results.curves(f"{experiment}: {name}", part)
+                curves = scale * results.curves(runs_of(results, experiment, name), part)
                 band(ax, np.arange(1.0, curves.shape[1] + 1), curves, colour, name)
         axes[0, column].set(title=title, yscale="log", ylabel="training loss (logarithmic)")
         axes[0, column].yaxis.set_major_formatter("{x:g}")

@@ -1,20 +1,20 @@
-"""The claims of the article on the learning rate, C1 to C6, and for each the rule by which it counts as reproduced.
+"""The claims of the article on the learning rate, C1 to C6, and the rules that decide them.
 
-Runs are paired by seed. What a run ends at is the mean of its last fifth. A run that misses the target counts as if it
-had reached it with the next measurement after its end.
+docs/experiments/rules.md has the reason for each. Runs are paired by seed. What a run ends at is the mean of its last
+fifth. A run that misses the target counts as if it had reached it with the next measurement after its end.
 """
 
-from itertools import pairwise
-from math import log
+from math import inf, log
 from typing import Any
 
 import numpy as np
 
-from lab.claims import Rule
+from lab.claims import Definition, Fact, Missing, Part, Rule
 from lab.crossings import OPTIMIZERS
-from lab.policies import CYCLICAL, last_update, name_of, rates_of
+from lab.formats import percent, spread
+from lab.policies import CYCLICAL, FACTORS, contestant, last_update, name_of, needed_updates, rates_of
 from lab.results import Curves, Results, Settings
-from lab.statistics import exceeds, percent, spread
+from lab.statistics import HALF_POINT, Comparison, above, better
 
 CLAIMS = {
     "C1": "too low a rate is slow, a good one converges, a high one plateaus above it, a very high one diverges",
@@ -25,50 +25,77 @@ CLAIMS = {
     "C6": "the difficulty is saddle points, not local minima; a higher rate crosses them, and plateaus, faster",
     "Smith 2017": "section 4.1: triangular2 reaches an accuracy in fewer iterations than the fixed lower rate",
 }
+HOLE = 1.2
+"""Neighbouring rates further apart than this factor leave room for a plateau between them."""
 CHANCE = log(10)
 """The loss of a network that gives each of ten digits the same probability."""
 
 
-def regimes(results: Results) -> tuple[str, bool]:
-    """C1: the lowest rate ends with a higher loss than the best fixed one, and its loss is still falling.
+def regimes(results: Results) -> tuple[str, list[Part]]:
+    """C1: the lowest rate is slow, the best converges, the highest that trains is on a plateau, the very high diverges.
 
-    One between the best and the highest ends higher, yet below log 10, and its loss falls by less than a tenth from the
-    last fifth but one to the last; the highest diverges, or ends within 1 % of log 10 or above, with every seed.
+    Slow: it ends with a higher loss than the best fixed rate, and its loss is still falling. On a plateau: it ends
+    higher than the best, and its loss falls by less than a tenth from the last fifth but one to the last. The
+    very high rate diverges, or ends within 1 % of log 10 or above, with every seed. If the highest rate that trains
+    with all seeds is the best itself, there is no plateau, provided that the next is no further than a factor `HOLE`.
     """
-    rates = rates_of(results.settings)
+    rates = tested_rates(results)
     loss, before = ({rate: late(results, name_of(rate), "loss", fifth) for rate in rates} for fifth in (1, 2))
-    best = min(rates, key=lambda rate: np.nan_to_num(loss[rate].mean(), nan=np.inf))
-    slow = exceeds(loss[rates[0]], loss[best]) and exceeds(before[rates[0]], loss[rates[0]])
-    plateaus = [
-        rate
-        for rate in rates[:-1]
-        if rate > best and loss[rate].mean() < CHANCE
-        if exceeds(loss[rate], loss[best]) and exceeds(loss[rate], 0.9 * before[rate])
-    ]
-    hopeless = not (loss[rates[-1]] < 0.99 * CHANCE).any()
+    best = least_loss(results)
+    low, very_high = rates[0], rates[-1]
+    hopeless = int(np.count_nonzero(~(loss[very_high] < 0.99 * CHANCE)))
+    seeds = len(loss[very_high])
     measured = "loss at the end by rate: " + "; ".join(f"{rate:g}: {spread(loss[rate])}" for rate in rates)
-    measured += f". Least at {best:g}; {rates[0]:g} {'is' if slow else 'is not'} slow; "
-    measured += f"on a plateau above it: {', '.join(f'{rate:g}' for rate in plateaus) or 'none'}; "
-    measured += f"{rates[-1]:g} {'learns nothing' if hopeless else 'learns'}"
-    return measured, slow and bool(plateaus) and hopeless
+    parts: list[Part] = [
+        above(f"loss, {low:g} / {best:g}", np.log(loss[low]), np.log(loss[best]), unit="times")
+        if low < best
+        else Fact(f"the lowest, {low:g}, is the best", False, seeds),
+        above(f"{low:g}: loss before / at the end", np.log(before[low]), np.log(loss[low]), unit="times"),
+        Fact(f"{very_high:g} learns nothing with {hopeless} of {seeds}", hopeless == seeds, seeds),
+    ]
+    trains = [rate for rate in rates if (loss[rate] < CHANCE).all()]
+    highest = max(trains, default=low)
+    if highest > best:
+        ends, fall = np.log(loss[highest]), np.log(before[highest]) - np.log(loss[highest])
+        parts.append(above(f"loss, {highest:g} / {best:g}", ends, np.log(loss[best]), unit="times"))
+        parts.append(Comparison(f"{highest:g}: loss before / at the end", fall, high=-log(0.9), unit="times"))
+    else:
+        following = min((rate for rate in rates if rate > highest), default=inf)
+        hole = following / highest > HOLE
+        text = f"no plateau: {highest:g}, the highest that trains, is the best"
+        parts.append(Missing(f"rates between {highest:g} and {following:g}") if hole else Fact(text, False, seeds))
+    return f"{measured}. Least at {best:g}", parts
 
 
-def range_tests(results: Results) -> tuple[str, bool]:
+def tested_rates(results: Results) -> list[float]:
+    """Return the fixed rates that have been run, rising."""
+    return [rate for rate in rates_of(results.settings) if results.called(name_of(rate))]
+
+
+def least_loss(results: Results) -> float:
+    """Return the fixed rate whose training loss is least at the end: the test set chooses nothing."""
+    ends = {rate: late(results, name_of(rate), "loss").mean() for rate in tested_rates(results)}
+    return min(ends, key=lambda rate: float(np.nan_to_num(ends[rate], nan=np.inf)))
+
+
+def range_tests(results: Results) -> tuple[str, list[Part]]:
     """C2: with every seed the loss has the claimed `shape`; a tenth of the minimum's rate is a good rate.
 
-    It ends within one point of the best fixed rate's test accuracy.
+    It ends no more than half a point below the test accuracy of the fixed rate with the least training loss.
     """
     tests = results.paired("range test")
     shapes, suggested = np.array([shape(run) for run in tests]), late(results, "range test", "test_accuracy")
-    accuracy = {rate: late(results, name_of(rate), "test_accuracy") for rate in rates_of(results.settings)}
-    best = max(accuracy, key=lambda rate: np.nan_to_num(accuracy[rate].mean(), nan=-np.inf))
-    counts = zip(("falls", "flattens", "rises"), shapes.sum(axis=0), strict=True)
+    best = least_loss(results)
     rates = [run["suggestions"].get("minimum/10") for run in tests]
-    measured = f"of {len(tests)} tests, the loss " + ", ".join(f"{word} in {count}" for word, count in counts)
-    measured += f"; minimum/10 is {', '.join('none' if rate is None else f'{rate:.2g}' for rate in rates)}, and "
+    accuracy = late(results, name_of(best), "test_accuracy")
+    measured = f"minimum/10 is {', '.join('none' if rate is None else f'{rate:.2g}' for rate in rates)}, and "
     measured += "cannot be tried with all seeds" if None in rates else f"ends at {percent(suggested)} on test images"
-    measured += f"; the best fixed rate, {best:g}, at {percent(accuracy[best])}"
-    return measured, bool(shapes.all() and accuracy[best].mean() - suggested.mean() <= 0.01)
+    measured += f"; the fixed rate with the least training loss, {best:g}, at {percent(accuracy)}"
+    parts: list[Part] = [
+        Fact(f"the loss {word} in {int(count)} of {len(tests)}", bool(count == len(tests)), len(tests))
+        for word, count in zip(("falls", "flattens", "rises"), shapes.sum(axis=0), strict=True)
+    ]
+    return measured, [*parts, better(f"minimum/10 − {best:g}", suggested, accuracy, by=-HALF_POINT)]
 
 
 def shape(run: dict[str, Any]) -> list[bool]:
@@ -86,7 +113,7 @@ def shape(run: dict[str, Any]) -> list[bool]:
     return [bottom < smoothed[0] / 2, near - bottom < (above - below) / 2, smoothed[-1] > 2 * bottom]
 
 
-def triangles(results: Results) -> tuple[str, bool]:
+def triangles(results: Results) -> tuple[str, list[Part]]:
     """C3: the rates used have the peaks and lows that the text gives."""
     base, _, top = results.settings["fixed"]
     texts, held = [], True
@@ -100,27 +127,31 @@ def triangles(results: Results) -> tuple[str, bool]:
         shown = [", ".join(f"{rate:.4g}" for rate in rates) for rates in (peaks, lows)]
         end = percent(late(results, name, "test_accuracy"))
         texts.append(f"{name}: peaks {shown[0]}; lows {shown[1]}; test accuracy at the end {end}")
-    return ". ".join(texts), held
+    return ". ".join(texts), [Definition(bool(held))]
 
 
-def restarts(results: Results) -> tuple[str, bool]:
+def restarts(results: Results) -> tuple[str, list[Part]]:
     """C4: the rates have the peaks that the text gives, in cycles of equal or of doubling length; accuracy recovers.
 
-    With both, on average over all restarts, accuracy over the first half of a new cycle is below that before the
-    restart, and at the end of the cycle above.
+    With both, on average over all restarts, accuracy at the end of a new cycle is no more than half a point below that
+    before the restart. Whether it dips in between is reported.
     """
-    texts, held = [], True
+    texts: list[str] = []
+    parts: list[Part] = []
     for name, growth in (("SGDR", 1), ("SGDR growing", 2)):
-        for run in results.paired(name):
+        runs = results.paired(contestant(name)) or results.paired(name)
+        shaped = []
+        for run in runs:
             lr = np.array(run["history"]["lr"])
             starts = np.array([0, *np.flatnonzero(np.diff(lr) > 0) + 1])  # where the rate has jumped up
             lengths = np.diff([*starts, len(lr)])
-            held = held and len(starts) > 1 and np.allclose(lr[starts], results.settings["fixed"][-1])
-            held = held and bool((lengths[1:] == growth * lengths[:-1]).all())
-        before, during, after = np.array([swing(run) for run in results.paired(name)]).T
-        held = held and exceeds(before, during) and exceeds(after, before)
+            top = (run.get("bounds") or results.settings["fixed"])[-1]
+            peaks = len(starts) > 1 and np.allclose(lr[starts], top)
+            shaped.append(bool(peaks and (lengths[1:] == growth * lengths[:-1]).all()))
+        before, during, after = np.array([swing(run) for run in runs]).T
+        parts += [Definition(all(shaped)), better(f"{name}: end − before", after, before, by=-HALF_POINT)]
         texts.append(f"{name}: {percent(before)} before, {percent(during)} after, {percent(after)} at the cycle's end")
-    return "test accuracy at a restart, mean of all: " + "; ".join(texts), held
+    return "test accuracy at a restart, mean of all: " + "; ".join(texts), parts
 
 
 def swing(run: dict[str, Any]) -> list[float]:
@@ -134,40 +165,56 @@ def swing(run: dict[str, Any]) -> list[float]:
     return [float(np.mean(part)) for part in (accuracy[starts - 1], halves, accuracy[ends - 1])]
 
 
-def fewer_updates(results: Results) -> tuple[str, bool]:
-    """C5: triangular reaches the target in fewer updates than the best of its bounds and their mean."""
+def fewer_updates(results: Results) -> tuple[str, list[Part]]:
+    """C5: triangular reaches the target in fewer updates than a fixed rate.
+
+    Both try the same multiples of the upper bound that Smith's procedure gives; images held back choose.
+    """
     settings = results.settings
     fixed, higher = ([name_of(rate) for rate in settings[key]] for key in ("fixed", "high"))
     counts = {name: needed(settings, results.paired(name)) for name in (*CYCLICAL, *fixed, *higher)}
-    best = min(fixed, key=lambda name: counts[name].mean())
-    fewer = [name for name in CYCLICAL if exceeds(counts[best], counts[name])]
-    measured = f"updates to {settings['target']:.0%} on test images: "
-    measured += "; ".join(f"{name}: {in_words(settings, count)}" for name, count in counts.items())
-    measured += f". Fewer than {best}, the best within the bounds of the cycles: {', '.join(fewer) or 'none'}"
-    return measured, "triangular" in fewer
+    target = f"updates to {settings['target']:.0%} on test images"
+    measured = f"{target}: " + "; ".join(f"{name}: {in_words(settings, count)}" for name, count in counts.items())
+    contest = {name: results.paired(contestant(name)) for name in (*CYCLICAL, "fixed")}
+    if not all(contest.values()):
+        return measured, [Missing("cycles with bounds by Smith's procedure, against a fixed rate chosen as they are")]
+    tried = {name: needed(settings, runs) for name, runs in contest.items()}
+    measured += "; chosen from equally many: " + "; ".join(
+        f"{name} {in_words(settings, count)}" for name, count in tried.items()
+    )
+    edges = [
+        Missing(f"a wider grid: {name} chooses its edge")
+        for name in ("triangular", "fixed")
+        if not FACTORS[0] < np.median([run["factor"] for run in contest[name]]) < FACTORS[-1]
+    ]
+    return measured, [above("updates, fixed − triangular", tried["fixed"], tried["triangular"]), *edges]
 
 
-def crossings(results: Results) -> tuple[str, bool]:
-    """C6: for SGD, every rise of the rate makes the steps fewer. Only this half of the claim can be tested."""
+def crossings(results: Results) -> tuple[str, list[Part]]:
+    """C6: for SGD, every rise of the rate makes the steps fewer, with every start. Only this half can be tested.
+
+    On a saddle it is arithmetic: the distance from the ridge grows by 1 + ηh with each step.
+    """
     texts, held = [], True
     for name in OPTIMIZERS:
         for landscape in ("saddle", "plateau"):
             steps = np.array([run[f"{landscape}_steps"] for run in results.paired(f"crossing: {name}")], float)
-            falls = all(exceeds(lower, higher) for lower, higher in pairwise(steps.T))
+            falls = bool((np.diff(steps, axis=1) < 0).all())
             held = held and (falls or name != "SGD")
             texts.append(f"{name}, {landscape}: {' → '.join(f'{mean:,.0f}' for mean in steps.mean(axis=0))}")
     rates = " → ".join(f"{rate:g}" for rate in results.settings["crossing_rates"])
     measured = f"steps at rates {rates}: {'; '.join(texts)}. "
     measured += "Whether saddles and not local minima make training difficult cannot be decided on two landscapes"
-    return measured, held
+    return measured, [Definition(held)]
 
 
-def smith(results: Results) -> tuple[str, bool]:
+def smith(results: Results) -> tuple[str, list[Part]]:
     """Smith's own comparison: triangular2 reaches the target in fewer updates than its lower bound."""
     names, settings = (name_of(results.settings["fixed"][0]), "triangular2"), results.settings
     lower, cyclical = (needed(settings, results.paired(name)) for name in names)
     measured = f"lower rate: {in_words(settings, lower)}; triangular2: {in_words(settings, cyclical)}"
-    return f"updates to {settings['target']:.0%}: {measured}", exceeds(lower, cyclical)
+    measured = f"updates to {settings['target']:.0%}: {measured}"
+    return measured, [above("updates, lower rate − triangular2", lower, cyclical)]
 
 
 def late(results: Results, name: str, column: str, fifth: int = 1) -> Curves:
@@ -181,12 +228,8 @@ def late(results: Results, name: str, column: str, fifth: int = 1) -> Curves:
 
 
 def needed(settings: Settings, runs: list[dict[str, Any]]) -> Curves:
-    """Return the updates until the target was first reached; if it was not, one measurement more than there were."""
-    counts, missed = [], last_update(settings) + settings["every"]
-    for run in runs:
-        updates, accuracies = (np.array(run["history"][column]) for column in ("updates", "test_accuracy"))
-        counts.append(min(updates[accuracies >= settings["target"]], default=missed))
-    return np.array(counts, float)
+    """Return the updates until the target was first reached: (seeds,)."""
+    return np.array([needed_updates(settings, run["history"]) for run in runs], float)
 
 
 def in_words(settings: Settings, counts: Curves) -> str:
