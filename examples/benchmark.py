@@ -24,7 +24,6 @@ Install PyTorch, JAX, scikit-learn and Numba with the extras ``bench`` and ``fas
 import argparse
 import signal
 import sys
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from lab.contestants.task import CURVE_BATCH, OPTIMIZERS
 from lab.environment import environment
 from lab.figures.benchmark import draw
 from lab.race import race, time_fusing, time_imports
-from lab.results import Results, Settings
+from lab.results import Claims, Results, Settings
 from lab.runs import Run
 from lab.verdicts.benchmark import targets_table
 from minidl.checks import positive_int
@@ -110,7 +109,11 @@ def plan(settings: Settings) -> list[Run]:
     return [*(Run(name, 0, race, work) for name, work in works.items()), *clocks]
 
 
-verdicts = partial(targets_table, FULL | {"backend": "numpy"})
+def verdicts(results: Results) -> Claims:
+    """Judge the targets; a run in full may lack Numba."""
+    there = results.settings["contestants"]
+    contestants = [name for name in FULL["contestants"] if name != "minidl fast" or name in there]
+    return targets_table(FULL | {"backend": "numpy", "contestants": contestants}, results)
 
 
 def main(given: list[str] | None = None) -> None:

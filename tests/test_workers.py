@@ -47,7 +47,7 @@ def conducted(tmp_path, capsys):
 
     def conduct(deaths):
         results = lab.results.Results(tmp_path / "mortal.json", {"folder": str(tmp_path), "deaths": deaths}, {})
-        row = lab.claims.claim("A1", "two is twice one", "it is", held=True)
+        row = lab.claims.claim("A1", "two is twice one", "it is", [], "reproduced")
         runs = [lab.runs.Run("run", seed, mortal, {}) for seed in range(3)]
         try:
             lab.conduct.conduct(results, runs, lambda results: [row], lambda results, path: None, jobs=2)
