@@ -1,6 +1,9 @@
 import os
 import signal
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores, before NumPy is imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings

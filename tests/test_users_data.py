@@ -22,6 +22,9 @@ X = (RNG.normal(size=(60, 5)) + LABELS[:, None]).astype("float32")
 class Frame:
     """What NumPy sees of a data frame: an array protocol, columns, and a length; unpacking it gives column names."""
 
+    def __repr__(self):
+        return "Frame"
+
     def __init__(self, values, columns=("x", "labels")):
         self.values, self.columns = np.asarray(values), columns
 
