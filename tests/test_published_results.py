@@ -597,6 +597,7 @@ def test_published_intervals_are_those_of_scipy():
 def test_both_computations_agree_on_maps_made_up(power, limit, monkeypatch):
     """Until the map has been run, this is what compares the two."""
     import test_batch_and_rate
+
     from lab.claims import verdict as by_the_rules
 
     results = test_batch_and_rate.made_up(power=power, limit=limit, loss_of_large=0.002)

@@ -18,7 +18,11 @@ from math import inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+
+try:
+    from scipy import stats
+except ImportError as error:
+    raise ImportError("the examples need SciPy: pip install -e '.[examples]'") from error
 
 from lab.formats import NBSP
 from lab.results import Curves
