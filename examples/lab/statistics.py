@@ -123,7 +123,7 @@ def about(name: str, accuracy: Curves, figure: float, images: int = 10_000) -> C
 def binomial_noise(accuracy: Curves, images: int) -> float:
     """Return half the 95 % interval of an accuracy on so many test images, had others been drawn.
 
-    A difference of two networks on the same images has this noise at most twice √½ times; much of it cancels, how much
+    A difference of two networks on the same images has at most √2 times this noise; much of it cancels, and how much
     cannot be known from accuracies alone.
     """
     p = float(np.clip(accuracy.mean(), 0, 1))
