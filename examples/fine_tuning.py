@@ -68,7 +68,7 @@ def main(given: list[str] | None = None) -> None:
     } | (QUICK if args.quick else FULL)
     results = Results(args.out / "fine_tuning.json", settings, environment(args.backend))
     runs = [run for seed in args.seeds for labels in settings["labels"] for run in planned(labels, seed)]
-    parity = [labels for labels in PARITY_LABELS if labels in settings["labels"]]
+    parity = [MAIN] if args.quick else PARITY_LABELS
     runs += [run for seed in args.seeds for labels in parity for run in planned(labels, seed, PARITY)]
     conduct(results, runs, verdicts, draw, args.jobs)
     shown = results.called(named("recipe", MAIN, PARITY))[0]

@@ -73,7 +73,7 @@ SETTINGS = {
     "dtype": "float32",
 }
 FULL = {"train_size": 10_240, "test_size": 10_000, "epochs": 15, "every": 40, "target": 0.95, "range_updates": 320}
-QUICK = {"train_size": 1_280, "test_size": 1_000, "epochs": 15, "every": 10, "target": 0.84, "range_updates": 160}
+QUICK = {"train_size": 1_280, "test_size": 500, "epochs": 15, "every": 10, "target": 0.84, "range_updates": 160}
 CONTEST = {"factors": list(FACTORS), "held_back": 10_000, "range_epochs": 8, "range_top": 1.0}
 verdicts = partial(judge, CLAIMS, RULES, FULL)
 

@@ -61,8 +61,7 @@ def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
     rivals = {20: list(RIVALS), 100: [*RIVALS, "factor 2.6", "factor 10"]}
     expected = {
         (f"{transfer}{rival}, {labels} labels", 3)
-        for transfer in ("", "odd or even: ")
-        for labels in rivals
+        for transfer, labels in (("", 20), ("", 100), ("odd or even: ", 100))
         for rival in rivals[labels]
     }
     assert {(run["name"], run["seed"]) for run in results["runs"]} == expected
@@ -87,7 +86,7 @@ def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
 
     figure.unlink()
     fine_tuning.main(options)
-    assert "24 of 24 runs were finished earlier." in capsys.readouterr().out
+    assert "19 of 19 runs were finished earlier." in capsys.readouterr().out
     assert file.read_bytes() == first
     assert figure.exists()
 
@@ -155,7 +154,8 @@ def test_a_tenth_of_the_rate_before_the_loss_rises():
     lr = np.geomspace(1e-7, 10, 81)
     falling = np.where(lr < 0.02, 0.5 - 0.3 * lr / 0.02, 0.2 + lr)
     flat = np.where(lr < 0.02, 0.05, 40.0)
-    for smoothed, highest in ((falling, 0.1), (flat, 0.01995)):
+    noisy = np.where(lr < 3e-7, 0.001, np.where(lr < 0.02, 0.3, 40.0))  # the first batches are easy ones
+    for smoothed, highest in ((falling, 0.1), (flat, 0.01995), (noisy, 0.01995)):
         found = transfer.before_the_rise(minidl.RangeTest(lr.tolist(), smoothed.tolist(), smoothed.tolist()))
         assert found == pytest.approx(highest / 10, rel=0.01)
 
@@ -165,7 +165,7 @@ def test_line_7_of_the_second_transfer_always_has_a_rate(few_images, monkeypatch
     monkeypatch.setattr(transfer, "before_the_rise", lambda _: 0.003)
     assert fine_tuning.in_stages(SETTINGS, 0, 20, 3.0, transfer=PARITY)["rates"] == [0.02, 0.003]
     monkeypatch.setattr(minidl.RangeTest, "suggestions", lambda _: {})
-    assert fine_tuning.in_stages(SETTINGS, 0, 20, 3.0, transfer=PARITY)["rates"] == [0.003, 0.003]
+    assert fine_tuning.in_stages(SETTINGS, 0, 20, 3.0, transfer=PARITY)["rates"] == [None, 0.003]
 
 
 def test_the_network_is_the_one_that_the_settings_name():

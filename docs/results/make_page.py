@@ -33,6 +33,13 @@ TITLES = {  # in the order of the page
     "benchmark_gpu": "Speed on a GPU",
 }
 
+NEWER_RULES = """
+```{{note}}
+The verdicts on {} follow [newer rules](rules.md#what-the-new-rules-changed) than the text of this page, which argues
+with the first ones.
+```
+"""
+
 
 def main() -> None:
     """Write the pages and the fragments."""
@@ -60,14 +67,19 @@ def judge_anew() -> None:
 
 def flips() -> str:
     """Return the table of the verdicts that are not what the first rules gave, and why."""
-    first = json.loads((FRAGMENTS.parent / "first_verdicts.json").read_text(encoding="utf-8"))
-    rows = []
-    for name in TITLES:
-        for row in (load(name) or {"claims": []})["claims"]:
-            before = first.get(row["id"], {"verdict": row["verdict"]})
-            if before["verdict"] != row["verdict"]:
-                rows.append(f"| {row['id']} | {before['verdict']} | {row['verdict']} | {before['why']} |")
+    rows = [f"| {' | '.join(row)} |" for name in TITLES for row in changed(load(name) or {"claims": []})]
     return "\n".join(["| | by the first rules | now | why |", "|---|---|---|---|", *rows, ""])
+
+
+def changed(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return the claims whose verdict is not what the first rules gave: identity, verdict then and now, and why."""
+    first = json.loads((FRAGMENTS.parent / "first_verdicts.json").read_text(encoding="utf-8"))
+    pairs = [(first[row["id"]], row) for row in results["claims"] if row["id"] in first]
+    return [
+        (row["id"], before["verdict"], row["verdict"], before.get("why", "other runs"))
+        for before, row in pairs
+        if before["verdict"] != row["verdict"]
+    ]
 
 
 def with_table(readme: str) -> str:
@@ -104,7 +116,9 @@ def fragment(name: str) -> str:
             f"`examples/{name}.py` makes them.\n```\n"
         )
     folder = "../results/"
-    return f"{figures(name, folder)}\n{{.stacked .verdicts}}\n{table(results)}\n{made(name, results, folder)}"
+    shown = f"{figures(name, folder)}\n{{.stacked .verdicts}}\n{table(results)}\n{made(name, results, folder)}"
+    turned = [identity for identity, _, now, _ in changed(results) if now != "holds by definition"]
+    return shown + (NEWER_RULES.format(", ".join(turned)) if turned and name != "benchmark" else "")
 
 
 def load(name: str) -> dict[str, Any] | None:

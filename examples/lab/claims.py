@@ -17,7 +17,6 @@ UNDECIDED = "undecided"
 BY_DEFINITION = "holds by definition"
 """Of what a text defines, or what follows by arithmetic: it fails only if the code is wrong."""
 NOT_TESTED = "not tested in this run"
-DECIDED = (REPRODUCED, NOT_REPRODUCED)
 
 
 class Fact(NamedTuple):

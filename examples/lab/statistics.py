@@ -18,7 +18,11 @@ from math import inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+
+try:
+    from scipy import stats
+except ImportError as error:
+    raise ImportError("the examples need SciPy: pip install -e '.[examples]'") from error
 
 from lab.formats import NBSP
 from lab.results import Curves
@@ -119,7 +123,7 @@ def about(name: str, accuracy: Curves, figure: float, images: int = 10_000) -> C
 def binomial_noise(accuracy: Curves, images: int) -> float:
     """Return half the 95 % interval of an accuracy on so many test images, had others been drawn.
 
-    A difference of two networks on the same images has this noise at most twice √½ times; much of it cancels, how much
+    A difference of two networks on the same images has at most √2 times this noise; much of it cancels, and how much
     cannot be known from accuracies alone.
     """
     p = float(np.clip(accuracy.mean(), 0, 1))

@@ -10,9 +10,9 @@ transfer a network that knows all ten digits learns to tell odd from even. Choic
   mistook noise at rates around 1e-6 for a descent, and with such a rate lines 3 and 4, or a whole network from scratch,
   learned next to nothing. The valley does so less often, but not never: the runs in full have a few rates around 1e-6
   in line 7. Where nothing descends, the rate is Adam's default; and in line 7 next to nothing descends. So the second
-  transfer has another rule for line 7, and wherever the first finds nothing: a tenth of the highest rate at which the
-  loss is within 0.1 of its least. The loss always rises in the end; the average for this test is short, and the test is
-  not ended at the first rise, which may be noise.
+  transfer has another rule for line 7: a tenth of the highest rate at which the loss is within 0.1 of its least. The
+  loss always rises in the end; the average for this test is shorter, and the test is not ended at the first rise, which
+  may be noise.
 - "Until it overfits": validation images, a quarter as many as the images to learn from, are held back from the training
   images of 5 to 9. All cycles are carried out, so that all rivals have the same number of updates, and the parameters
   go back to the epoch with the least validation loss. The test set chooses nothing. With 25 validation images this may
@@ -42,7 +42,7 @@ Parts: TypeAlias = Sequence[minidl.Dataset]
 TRUNK = 4  # layers before the last dense one: what is frozen, and whose activations are precomputed
 APART = 10_000
 """The last training images: some are labelled odd or even. A network that knows all digits has not seen them."""
-TO_THE_RISE: dict[str, Any] = {"smoothing": 0.8, "stop_factor": 1e6}
+TO_THE_RISE: dict[str, Any] = {"smoothing": 0.9, "stop_factor": 1e6}
 COLUMNS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
 
 
@@ -90,7 +90,7 @@ class Transfer:
         plan: dict[str, Any] = {"batch_size": self.settings["batch_size"], "seed": self.rng(3)}
         test = minidl.lr_find(model, minidl.Adam(), data, **plan)
         suggested = test.suggestions().get(self.settings["suggestion"])
-        if self.transfer == PARITY and (trained or suggested is None):
+        if self.transfer == PARITY and trained:
             suggested = before_the_rise(minidl.lr_find(model, minidl.Adam(), data, **plan, **TO_THE_RISE))
         self.rates.append(suggested)
         return self.rates[-1] or minidl.Adam().lr
@@ -136,8 +136,11 @@ class Transfer:
 
 
 def before_the_rise(test: minidl.RangeTest) -> float:
-    """Return a tenth of the highest rate at which the smoothed loss is within 0.1 of its least."""
-    least = min(test.smoothed)
+    """Return a tenth of the highest rate at which the smoothed loss is within 0.1 of its least.
+
+    The first tenth of the test, in which the average is that of a few batches, has no say in what is least.
+    """
+    least = min(test.smoothed[len(test.smoothed) // 10 :])
     return max(rate for rate, loss in zip(test.lr, test.smoothed, strict=True) if loss <= least + 0.1) / 10
 
 
