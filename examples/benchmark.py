@@ -112,7 +112,7 @@ def plan(settings: Settings) -> list[Run]:
 def verdicts(results: Results) -> Claims:
     """Judge the targets; a run in full may lack Numba."""
     there = results.settings["contestants"]
-    contestants = [name for name in FULL["contestants"] if name != "minidl fast" or name in there]
+    contestants = [name for name in CPU if name != "minidl fast" or name in there]
     return targets_table(FULL | {"backend": "numpy", "contestants": contestants}, results)
 
 

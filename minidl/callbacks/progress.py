@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from minidl.backend import Array
 from minidl.callbacks.divergence import can_look
@@ -15,8 +15,6 @@ from minidl.machine.terminal import in_notebook, usable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-Result = TypeVar("Result")
 
 
 class ProgressBar(Callback):
@@ -44,7 +42,7 @@ class ProgressBar(Callback):
         finally:
             self.draw(self.bar.close)
 
-    def draw(self, action: Callable[[], Result]) -> Result | None:
+    def draw(self, action: Callable[[], Any]) -> Any:
         """Do something that writes, and return its result. A terminal that is gone, or lacks a letter, hides it."""
         try:
             return action()
