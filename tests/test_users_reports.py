@@ -3,6 +3,7 @@
 import io
 import sys
 from datetime import datetime
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -295,3 +296,15 @@ def test_rows_that_are_two_things():
         data[0, 1]
     with pytest.raises(ValueError, match=r"^rows: expected a mask of 60 entries, one per sample, got 2"):
         data[[True, False]]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("writes", [0, 1, 2, 5])
+def test_after_a_terminal_is_gone_bars_in_other_threads_do_not_wait(monkeypatch, writes):
+    monkeypatch.setattr(sys, "stderr", Gone(writes))
+    fit(progress=True)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    thread = Thread(target=fit, kwargs={"progress": True}, daemon=True)
+    thread.start()
+    thread.join(timeout=20)
+    assert not thread.is_alive()

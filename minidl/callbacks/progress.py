@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from minidl.backend import Array
@@ -50,6 +50,10 @@ class ProgressBar(Callback):
             self.show = False
             if hasattr(self, "bar"):
                 self.bar.disable = True
+            from tqdm.auto import tqdm
+
+            with suppress(RuntimeError):  # it is not held any more
+                tqdm.get_lock().release()  # tqdm keeps it if writing fails, and bars in other threads would wait for it
             return None
 
     def open(self, updates: int) -> tqdm[Any]:
