@@ -53,7 +53,8 @@ class ProgressBar(Callback):
             from tqdm.auto import tqdm
 
             with suppress(RuntimeError):  # it is not held any more
-                tqdm.get_lock().release()  # tqdm keeps it if writing fails, and bars in other threads would wait for it
+                # tqdm keeps its lock if writing fails, and bars in other threads would wait for it.
+                tqdm.get_lock().release()  # type: ignore[no-untyped-call]
             return None
 
     def open(self, updates: int) -> tqdm[Any]:
