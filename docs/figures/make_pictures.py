@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import make_drawings
 import numpy as np
@@ -26,7 +27,7 @@ from minidl.loop import Schedule
 
 BLUE, ORANGE, GREEN, RED, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
 PALE = "#cfe6f5"
-STYLE = make_drawings.STYLE | {
+STYLE: dict[Any, Any] = make_drawings.STYLE | {
     "axes.titlesize": LETTERS,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -44,7 +45,7 @@ def main() -> None:
             plt.close(figure)
 
 
-def panels(rows: int, columns: int, height: int, **options: bool) -> tuple[Figure, list[Axes]]:
+def panels(rows: int, columns: int, height: int, **options: Any) -> tuple[Figure, list[Axes]]:
     """Return a figure as wide as a telephone allows, ``height`` pixels high, and its axes from left to right."""
     size = (WIDTH / 96, height / 96)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
@@ -84,6 +85,53 @@ def softmax() -> Figure:
             ax.spines[:].set_visible(False)
     axes[0].set_ylabel("as they are")
     axes[3].set_ylabel("each 2 more")
+    return figure
+
+
+def dense_shapes() -> Figure:
+    """Draw the three matrix products of a dense layer as rectangles, with equal letters at equal lengths."""
+    lengths = {"B": 56, "D": 42, "H": 28}
+    dense = minidl.Dense(lengths["D"], lengths["H"])
+    model = minidl.Sequential(dense, seed=0)
+    y = model.forward(np.ones((lengths["B"], lengths["D"]), "float32"), training=True)
+    shapes = {"y": y.shape, "dx": model.backward_to_input(y).shape, "dW": dense.dW.shape}
+    figure, axes = canvas(350)
+    products = {"y": ("x", "BD", "W", "DH"), "dW": ("xᵀ", "DB", "dy", "BH"), "dx": ("dy", "BH", "Wᵀ", "HD")}
+    for row, (result, (left, left_sides, right, right_sides)) in enumerate(products.items()):
+        letter = {length: name for name, length in lengths.items()}
+        sides = "".join(letter[length] for length in shapes[result])
+        colour = FORWARD if result == "y" else BACKWARD
+        middle = 66 + 112 * row
+        for x, symbol, letters in ((62, result, sides), (170, left, left_sides), (270, right, right_sides)):
+            height, width = lengths[letters[0]], lengths[letters[1]]
+            corner = x - width / 2, middle - height / 2
+            axes.add_patch(Rectangle(corner, width, height, facecolor=PALE, edgecolor=colour, linewidth=1.4))
+            axes.text(x, middle, symbol, ha="center", va="center", color=colour, weight="bold")
+            axes.text(corner[0] - 5, middle, letters[0], ha="right", va="center")
+            axes.text(x, corner[1] - 9, letters[1], ha="center", va="center")
+        axes.text(114, middle, "=", ha="center", va="center")
+        axes.text(218, middle, "·", ha="center", va="center", weight="bold")
+    axes.text(306, 66, "+ b", va="center", color=FORWARD, weight="bold")
+    return figure
+
+
+def regimes() -> Figure:
+    """Draw five steps of gradient descent down the valley ½ w², at one learning rate in each of the four regimes."""
+    figure, axes = panels(2, 2, 330, sharex=True, sharey=True)
+    valley = np.linspace(-3, 3, 100)
+    rates = {0.3: "below 1/h: creeps", 1.0: "1/h: arrives", 1.7: "below 2/h: jumps", 2.2: "above: diverges"}
+    for ax, (lr, name) in zip(axes, rates.items(), strict=True):
+        w, optimizer = np.array([-1.2]), minidl.SGD(lr)
+        path = [w.copy()]
+        for _ in range(5):
+            optimizer.step(w, w)
+            path.append(w.copy())
+        places = np.array(path)
+        ax.plot(valley, valley**2 / 2, color="#a0a0a0", linewidth=1.2)
+        ax.plot(places, places**2 / 2, "o-", color=BLUE, markersize=4, linewidth=1.2)
+        ax.plot(*path[0], path[0] ** 2 / 2, "s", color=ORANGE, markersize=7)
+        ax.set(xlim=(-3.1, 3.1), ylim=(-0.3, 4.6), xticks=[], yticks=[])
+        ax.set_title(f"η = {lr}\n{name}", loc="left")
     return figure
 
 
@@ -157,7 +205,8 @@ def graph() -> Figure:
     """Draw the layers of a network, with the shapes of what passes them forward and backward."""
     layers: list[minidl.Layer] = [minidl.Dense(784, 1024), minidl.ReLU(), minidl.Dense(1024, 10), minidl.LogSoftmax()]
     model, samples = minidl.Sequential(*layers, seed=0), 2
-    down, back = {}, {}
+    down: dict[tuple[str, str], tuple[int, ...]] = {}
+    back: dict[tuple[str, str], tuple[int, ...]] = {}
     model.watch = lambda layer, name, array: (down if name == "y" else back).update({(layer.name, name): array.shape})
     loss = minidl.NLLLoss()
     loss.forward(model.forward(np.zeros((samples, 784), "float32"), training=True), np.zeros(samples, dtype="int64"))
@@ -363,6 +412,8 @@ def loop() -> Figure:
 PICTURES: dict[str, Callable[[], Figure]] = {
     "relu": relu,
     "softmax": softmax,
+    "dense_shapes": dense_shapes,
+    "regimes": regimes,
     "ravine": ravine,
     "initial_spread": initial_spread,
     "graph": graph,
