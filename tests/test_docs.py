@@ -57,38 +57,61 @@ def test_the_figures_can_be_made(tmp_path):
     figures = ROOT / "docs" / "figures"
     subprocess.run([sys.executable, figures / "make_figures.py", tmp_path], check=True)
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == {"augmentation.png", "lr_range_test.png", "schedules.png"}
+    assert made == {"lr_range_test.png", "schedules.png"}
     assert made <= {path.name for path in figures.iterdir()}
 
 
-def test_the_drawings_can_be_made_and_can_be_read_on_a_telephone(tmp_path, monkeypatch):
-    folder = ROOT / "docs" / "figures"
-    subprocess.run([sys.executable, folder / "make_drawings.py", tmp_path], check=True)
-    made = sorted(tmp_path.iterdir())
-    assert [path.name for path in made] == ["network.svg", "two_passes.svg"]
-    for path in made:
-        texts = [file.read_text(encoding="utf-8") for file in (path, folder / path.name)]
-        words = [re.findall(r"<text[^>]*>([^<]*)</text>", text) for text in texts]
-        assert words[0] == words[1], f"{path.name}: run docs/figures/make_drawings.py"
-        for text in texts:
-            (width,) = re.findall(r'<svg[^>]* width="([\d.]+)pt"', text)
-            sizes = re.findall(r"font(?:-size)?: ([\d.]+)px", text)
-            assert float(width) * 4 / 3 <= 358  # of 390 pixels, as the book's margins leave them
-            assert len(sizes) == len(words[0])
-            assert all(float(size) * 4 / 3 >= 11 for size in sizes)
+def words_and_sizes(svg):
+    """Return what an SVG says, its width and the sizes of its letters, in pixels of the screen."""
+    (width,) = re.findall(r'<svg[^>]* width="([\d.]+)pt"', svg)
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    sizes = [float(size) * 4 / 3 for size in re.findall(r"font(?:-size)?: ([\d.]+)px", svg)]
+    assert len(sizes) == len(words)
+    return words, float(width) * 4 / 3, sizes
 
+
+@pytest.mark.parametrize("script", ["make_drawings", "make_pictures"])
+def test_the_drawings_can_be_made_and_can_be_read_on_a_telephone(script, tmp_path, monkeypatch):
+    folder = ROOT / "docs" / "figures"
+    subprocess.run([sys.executable, folder / f"{script}.py", tmp_path], check=True)
     monkeypatch.syspath_prepend(folder)
-    import make_drawings
+    assert {path.stem for path in tmp_path.iterdir()} == set(importlib.import_module(script).PICTURES)
+    for path in tmp_path.iterdir():
+        words, width, sizes = words_and_sizes(path.read_text(encoding="utf-8"))
+        assert words == words_and_sizes((folder / path.name).read_text(encoding="utf-8"))[0], (
+            f"run docs/figures/{script}"
+        )
+        assert width <= 358  # of 390 pixels, as the book's margins leave them
+        assert min(sizes) >= 11, path.name
+
+
+@pytest.mark.parametrize("script", ["make_drawings", "make_pictures"])
+def test_no_words_of_a_drawing_lie_on_others_or_beyond_its_edge(script, monkeypatch):
     from matplotlib import pyplot as plt
 
-    with plt.rc_context({"font.size": make_drawings.LETTERS}):
-        for draw in (make_drawings.network, make_drawings.two_passes):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "figures")
+    drawings = importlib.import_module(script)
+    with plt.rc_context(drawings.STYLE):
+        for name, draw in drawings.PICTURES.items():
             figure = draw()
             figure.canvas.draw()
-            boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
-            assert all(figure.bbox.contains(*corner) for box in boxes for corner in box.corners())
-            assert not any(box.overlaps(other) for box, other in itertools.combinations(boxes, 2))
+            shown = [(text.get_text(), text.get_window_extent()) for ax in figure.axes for text in texts_of(ax)]
+            for text, box in shown:
+                assert all(figure.bbox.contains(*corner) for corner in box.corners()), (name, text)
+            for (text, box), (other, its_box) in itertools.combinations(shown, 2):
+                assert not box.overlaps(its_box), (name, text, other)
             plt.close(figure)
+
+
+def texts_of(axes):
+    """Return the texts, and unless the axes are switched off also their ticks and titles, without what is not shown."""
+    texts = list(axes.texts)
+    if axes.axison:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            texts += [axis.label, *(tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)]
+        texts += [axes.title, axes._left_title]
+    return [text for text in texts if text.get_visible() and text.get_text()]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -21,6 +21,7 @@ WIDTH = 340
 """Pixels. A telephone of 390 leaves 358 for a picture."""
 LETTERS = 9
 """Points; a point is 4/3 of a pixel."""
+STYLE = {"font.size": LETTERS, "svg.fonttype": "none", "svg.hashsalt": "minidl"}  # letters stay letters
 FORWARD, BACKWARD, LINE = "#1f5fa8", "#b4460f", "#8a8a8a"
 
 ROWS = [  # units, their symbol, what they are, their shape
@@ -43,8 +44,9 @@ STEPS = [  # what leads from one row to the next, whether every unit sees every 
 def main() -> None:
     """Draw both pictures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
-    with plt.rc_context({"font.size": LETTERS, "svg.fonttype": "none", "svg.hashsalt": "minidl"}):
-        for name, figure in (("network", network()), ("two_passes", two_passes())):
+    with plt.rc_context(STYLE):
+        for name, draw in PICTURES.items():
+            figure = draw()
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})  # no date: the same file each time
             plt.close(figure)
 
@@ -124,6 +126,8 @@ def places(units: int) -> list[float]:
     """Return where the units of a row are, from left to right."""
     return [82 + 40 * (i - (units - 1) / 2) for i in range(units)]
 
+
+PICTURES = {"network": network, "two_passes": two_passes}
 
 if __name__ == "__main__":
     main()

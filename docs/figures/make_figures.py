@@ -1,4 +1,4 @@
-"""Draw the book's figures that need no long experiment: schedules, augmentation, the range test.
+"""Draw the book's figures that need no long experiment: schedules, the range test.
 
 python docs/figures/make_figures.py [FOLDER]        # default: the folder of this script
 """
@@ -26,7 +26,6 @@ def main() -> None:
     train, _ = minidl.load_mnist()
     for name, figure in (
         ("schedules", schedules()),
-        ("augmentation", augmentation(train)),
         ("lr_range_test", range_test(train)),
     ):
         figure.savefig(folder / f"{name}.png", dpi=130)
@@ -114,21 +113,6 @@ def sgdr_by_counting(peak: float, length: int, mult: int, epochs: int) -> list[f
         rates.append(0.5 * peak * (1 + cos(pi * since / length)))
         since += 1
     return rates
-
-
-def augmentation(train: minidl.Dataset) -> Figure:
-    """Draw digits, and beside each what augmentation makes of it."""
-    augment, rng = minidl.RandomAffine(), np.random.default_rng(0)
-    figure, axes = plt.subplots(5, 9, figsize=(9, 5.4), layout="constrained")
-    figure.suptitle("Left: five training images.  Right: each as minidl.RandomAffine() may show it.")
-    for row, image in zip(axes, train.x[5:10], strict=True):
-        shown = [image, *augment(np.tile(image, (8, 1)), rng)]
-        for ax, pixels in zip(row, shown, strict=True):
-            ax.imshow(pixels.reshape(28, 28), cmap="gray_r")
-            ax.set(xticks=[], yticks=[])
-    for ax in axes[:, 0]:
-        plt.setp(ax.spines.values(), color="tab:orange", linewidth=3)
-    return figure
 
 
 def range_test(train: minidl.Dataset) -> Figure:
