@@ -11,20 +11,20 @@ shows a part of `fit`: from the line with the text of ``start-at``, up to the li
 may be left out, or both, or ``pyobject``, to show a part of a file. ``dedent`` takes away indentation. Sphinx has these
 options of `literalinclude`, and ``without-docstring`` is added here.
 
-The source has lines of up to 120 characters, a page has room for 95. So ruff formats again what is wider, a block
-written on a page too; comments and docstrings are filled again. `docs/reading_time.py` counts the lines of the same
-listings without Sphinx.
+The source has lines of up to 120 characters, and a page has room for 95. So Black formats again what is wider, and
+breaks long strings; comments and docstrings are filled again. The same goes for a block of Python on a page.
+`docs/reading_time.py` counts the lines of the same listings without Sphinx.
 """
 
 import ast
 import io
-import subprocess
-import sys
 import tokenize
 from functools import cache
 from pathlib import Path
 from textwrap import dedent, fill, indent
-from typing import Any
+from typing import Any, ClassVar
+
+import black
 
 WIDTH = 95
 """Columns that a page has room for."""
@@ -86,17 +86,15 @@ def part_of(code: str, start_at: str | None, end_before: str | None) -> str:
 
 @cache
 def narrow(code: str) -> str:
-    """Return Python code with no line wider than a page, except for strings that are; ``code`` may be indented."""
+    """Return Python code with no line wider than a page; ``code`` may be indented."""
     if max(map(len, code.splitlines()), default=0) <= WIDTH:
         return code
     first = code.lstrip("\n")
     margin = first[: len(first) - len(first.lstrip())]
     width = WIDTH - len(margin)
-    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--quiet", f"--line-length={width}", "-"]
-    made = subprocess.run(command, input=dedent(code), capture_output=True, encoding="utf-8")
-    if made.returncode:
-        raise ValueError(f"expected Python code, got {code[:60]!r}: {made.stderr}")
-    return indent(filled(made.stdout, width), margin)
+    mode = black.Mode(line_length=width, preview=True, enabled_features={black.Preview.string_processing})
+    fitting = filled(dedent(code), width)  # a wide comment must not make Black break the statement before it
+    return indent(filled(black.format_str(fitting, mode=mode), width), margin)
 
 
 def filled(code: str, width: int) -> str:
@@ -149,9 +147,13 @@ def setup(app: Any) -> dict[str, bool]:
     class Listing(SphinxDirective):
         required_arguments = 1
         has_content = False
-        option_spec = dict.fromkeys(("dedent", "without-docstring"), directives.flag) | dict.fromkeys(
-            ("pyobject", "start-at", "end-before"), directives.unchanged_required
-        )
+        option_spec: ClassVar = {
+            "pyobject": directives.unchanged_required,
+            "without-docstring": directives.flag,
+            "dedent": directives.flag,
+            "start-at": directives.unchanged_required,
+            "end-before": directives.unchanged_required,
+        }
 
         def run(self) -> list[nodes.Node]:
             relative, full = self.env.relfn2path(self.arguments[0])
