@@ -31,6 +31,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "sphinx_design",
     "listings",
 ]
@@ -59,6 +61,7 @@ html_title = "minidl"
 mathjax_folder = find_spec("sphinx-mathjax-offline").submodule_search_locations[0]
 html_static_path = ["_static", f"{mathjax_folder}/static/mathjax/tex-svg.js"]
 html_css_files = ["book.css"]
+copybutton_selector = ".highlight-python pre, .highlight-sh pre"  # not what was printed
 html_show_sphinx = False
 html_copy_source = False
 mathjax_path = "tex-svg.js"  # one file, with its fonts

@@ -9,7 +9,7 @@ them in a row. A formula counts by the words that spaces make of it. In the sour
 import re
 from pathlib import Path
 
-from listings import source_of, without_docstring
+from listings import listing
 
 LINES, WORDS = 12, 200
 """A minute."""
@@ -45,14 +45,6 @@ def minutes_of_page(page: Path) -> float:
         elif not language.startswith("{") or language == "{code-block}":
             lines += len(text.splitlines())
     return lines / LINES + len(prose.split()) / WORDS
-
-
-def listing(path: Path, options: dict[str, str]) -> str:
-    """Return what `literalinclude` shows of a file."""
-    if "end-before" in options:
-        return path.read_text(encoding="utf-8").partition(options["end-before"])[0]
-    code = source_of(path, options["pyobject"])
-    return without_docstring(code) if "without-docstring" in options else code
 
 
 def minutes_of_source(*files: Path) -> float:

@@ -18,6 +18,7 @@ from bs4 import BeautifulSoup
 from docutils.utils.math.latex2mathml import tex2mathml
 
 ROOT = Path(__file__).parent.parent
+ENGINE = ROOT / "docs" / "engine"
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src"}
 
 
@@ -60,6 +61,63 @@ def test_no_link_within_the_book_is_dead(pages):
     assert count > 1000
 
 
+def test_no_listing_is_wider_or_longer_than_a_page(pages):
+    count = 0
+    for path, page in pages.items():
+        for block in page.select(".highlight-python pre, .highlight-sh pre"):  # what was printed is wrapped
+            lines = block.get_text().rstrip().splitlines()
+            assert max(map(len, lines)) <= 95, f"{path}: {max(lines, key=len)}"
+            assert len(lines) <= 60, f"{path}: {len(lines)} lines from {lines[0]!r}"
+            count += 1
+    assert count > 300
+
+
+def test_a_listing_of_a_module_links_to_its_place_in_the_source(pages):
+    count = 0
+    for page in ENGINE.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        listed = re.findall(r"```{literalinclude} [./]*(minidl/[\w/]+)\.py\n:pyobject: (\S+)", text)
+        (built,) = (path for path in pages if path.match(f"engine/{page.relative_to(ENGINE).with_suffix('.html')}"))
+        links = [link["href"] for link in pages[built].select("p.source-of-listing a")]
+        for module, name in listed:
+            place = f"_modules/{module}.html"
+            assert any(link.endswith((f"{place}#{name}", *([place] if "_" in name else []))) for link in links), name
+            count += 1
+    assert count > 80
+
+
+def test_each_image_has_an_alt_text_of_its_own(pages):
+    shown: dict[str, str] = {}
+    for path, page in pages.items():
+        for image in page.select("article img"):
+            alt, name = image.get("alt", "").strip(), Path(image["src"]).name
+            assert alt not in ("", image["src"]), f"{path}: {image}"
+            assert shown.setdefault(alt, name) == name, f"{path}: {name} has the alt text of {shown[alt]}"
+    assert shown
+
+
+WITHOUT_SUMMARY: set[str] = set()
+"""Pages of the path that still lack a summary. This list only shrinks."""
+
+
+def test_each_page_of_the_path_says_what_one_learns_and_closes_with_a_summary_and_exercises():
+    index = (ENGINE / "index.md").read_text(encoding="utf-8")
+    names = re.findall(r"^\d\. \[.*\]\((\w+)\.md\)", index, re.MULTILINE)
+    assert len(names) == 9
+    for name in names:
+        text = (ENGINE / f"{name}.md").read_text(encoding="utf-8")
+        sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
+        assert sections[-1] == "Exercises", name
+        assert len(re.findall(r"^```{admonition} Exercise \d", text, re.MULTILINE)) >= 2, name
+        if name in WITHOUT_SUMMARY:
+            assert "Summary" not in sections, f"{name} has a summary: take it off the list"
+            continue
+        assert sections[-2] == "Summary", name
+        summary = text.partition("\n## Summary\n")[2].partition("\n## ")[0]
+        assert 3 <= len(re.findall(r"[.!?](?=\s|$)", summary)) <= 5, f"{name}: three to five sentences"
+        assert "**You will learn**" in text.partition("\n## ")[0], name
+
+
 def test_formulas_are_well_formed_and_their_pages_can_draw_them(pages):
     count = 0
     for path, page in pages.items():
@@ -85,10 +143,9 @@ def test_every_public_name_is_in_the_reference(pages):
 
 def test_every_module_has_a_page_in_the_reference_and_is_linked_from_its_page_in_the_engine(pages):
     names = {path.name for path in pages}
-    engine = ROOT / "docs" / "engine"
     linked = {
-        ((page.parent / target).resolve(), page.parent.relative_to(engine).as_posix())
-        for page in engine.rglob("*.md")
+        ((page.parent / target).resolve(), page.parent.relative_to(ENGINE).as_posix())
+        for page in ENGINE.rglob("*.md")
         for target in re.findall(r"\]\(([^)]+\.py)\)", page.read_text(encoding="utf-8"))
     }
     package = ROOT / "minidl"

@@ -32,6 +32,12 @@ TITLES = {  # in the order of the page
     "benchmark": "Speed",
     "benchmark_gpu": "Speed on a GPU",
 }
+ALTS = {  # what the further figures of an experiment show; the first has its title
+    "chapter38_papers": "Chapter 38: a smaller learning rate or a larger batch, and the gap of a large batch",
+    "optimizers_trajectories": "The paths of six optimisers through a ravine, a saddle, a plateau and a double well",
+    "benchmark_cost": "Cost against batch size, width and number of samples",
+    "benchmark_roofline": "Speed of each part below the roofs, and its fraction of the time",
+}
 
 NEWER_RULES = """
 ```{{note}}
@@ -132,7 +138,7 @@ def figures(name: str, folder: str) -> str:
     """Return a paragraph with each figure of an experiment: the one of its name first, then those that add to it."""
     paths = sorted({*FOLDER.glob(f"{name}.png"), *FOLDER.glob(f"{name}_*.png")}, key=lambda path: path.stem)
     paths = [path for path in paths if name.endswith("_gpu") or not path.stem.endswith("_gpu")]  # results of their own
-    return "\n".join(f"![{TITLES[name]}]({folder}{path.name})\n" for path in paths)
+    return "\n".join(f"![{ALTS.get(path.stem, TITLES[name])}]({folder}{path.name})\n" for path in paths)
 
 
 def table(results: dict[str, Any], measured: str = "measured") -> str:
