@@ -181,9 +181,12 @@ def setup(app: Any) -> dict[str, bool]:
                 if self.app.builder.name not in ("html", "dirhtml"):  # the others have no pages of the source
                     place.parent.remove(place)
                     continue
-                full_name = ".".join([*place["module"], place["name"]])
-                documented = full_name in self.env.domains.python_domain.objects
-                anchor = place["name"] if documented else ""  # there is none for a private name
+                objects, anchor = self.env.domains.python_domain.objects, place["name"]
+                entry = objects.get(".".join([*place["module"], anchor]))
+                if entry is None:
+                    anchor = ""  # the page of the source has no place for a private name
+                elif entry.objtype == "property":  # nor for a property: link to its class
+                    anchor = anchor.rpartition(".")[0]
                 page = "/".join(["_modules", *place["module"]])
                 here = self.env.current_document.docname
                 place += make_refnode(self.app.builder, here, page, anchor, nodes.inline("", "source"))

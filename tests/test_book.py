@@ -80,8 +80,9 @@ def test_a_listing_of_a_module_links_to_its_place_in_the_source(pages):
         (built,) = (path for path in pages if path.match(f"engine/{page.relative_to(ENGINE).with_suffix('.html')}"))
         links = [link["href"] for link in pages[built].select("p.source-of-listing a")]
         for module, name in listed:
-            place = f"_modules/{module}.html"
-            assert any(link.endswith((f"{place}#{name}", *([place] if "_" in name else []))) for link in links), name
+            places = {name, name.rpartition(".")[0]}  # a property has only that of its class
+            targets = [f"_modules/{module}.html{'#' if place else ''}{place}" for place in places]
+            assert any(link.endswith(target) for link in links for target in targets), f"{page}: {name}"
             count += 1
     assert count > 80
 
