@@ -119,7 +119,8 @@ def filled(code: str, width: int) -> str:
             margin = line[: len(line) - len(line.lstrip())]
             made += [wrapped([margin + line[column:]], width), margin + statement]
         else:
-            kind, last = (comments if row in comments else texts), row + 1
+            alone = {at for at, start in comments.items() if not lines[at][:start].strip()}
+            kind, last = (alone if row in comments else texts), row + 1
             while last < len(lines) and last in kind and lines[last].strip(' "'):
                 last += 1
             made.append(wrapped(lines[row:last], width))
