@@ -61,6 +61,7 @@ html_title = "minidl"
 mathjax_folder = find_spec("sphinx-mathjax-offline").submodule_search_locations[0]
 html_static_path = ["_static", f"{mathjax_folder}/static/mathjax/tex-svg.js"]
 html_css_files = ["book.css"]
+viewcode_follow_imported_members = False  # each name is documented where it is defined
 copybutton_selector = ".highlight-python pre, .highlight-sh pre"  # not what was printed
 html_show_sphinx = False
 html_copy_source = False
