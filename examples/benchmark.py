@@ -53,7 +53,7 @@ FULL = {
     "contestants": list(CPU),
     "batch_sizes": [64, 256, 1024],
     "curve_rounds": 5,
-    "curve_batch_sizes": [1, 4, 16, 64, 256, 1024, 4096],
+    "curve_batch_sizes": [1, 2, 4, 16, 64, 256, 1024, 4096],
     "curve_widths": [64, 128, 256, 512, 1024, 2048, 4096],
     "curve_samples": [1024, 4096, 16_384, 60_000],
     "train_size": 60_000,
@@ -83,8 +83,9 @@ def plan(settings: Settings) -> list[Run]:
 
     plain = [name for name in names if name.split()[-1] not in ("fast", "fused", "compiled", "TF32", "graph")]
     curve = {"contestants": plain, "starts": 1, "rounds": settings["curve_rounds"]}
+    fast = [name for name in names if name in plain or name == "minidl fast"]  # a small batch is mostly update
     for size in settings["curve_batch_sizes"]:
-        works[f"curve, batch {size}"] = {"batch_size": size} | curve
+        works[f"curve, batch {size}"] = {"batch_size": size} | curve | {"contestants": fast}
     for width in settings["curve_widths"]:
         works[f"curve, width {width}"] = {"batch_size": CURVE_BATCH, "width": width} | curve
     for samples in settings["curve_samples"]:

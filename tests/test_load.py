@@ -22,8 +22,8 @@ import minidl
 def growth(work, times):
     """Return by how many bytes the memory in use grows over ``times`` calls that nothing is new to.
 
-    The least of three rounds: what leaks grows in each of them, while Python's own cache of attribute names, which keeps
-    a few dozen strings of every round until its slots are taken, grows more and more slowly.
+    The least of three rounds: what leaks grows in each of them, while Python's own cache of attribute names, which
+    keeps a few dozen strings of every round until its slots are taken, grows more and more slowly.
     """
     work()
     gc.collect()

@@ -188,14 +188,19 @@ def fusing(results: Results) -> str:
 
 
 def curves(results: Results) -> str:
-    """Say how many times as long JAX takes as minidl at the ends of the curves."""
+    """Say how many times as long JAX takes as minidl at the ends of the curves, and with ``fast`` at small batches."""
     settings = results.settings
-    ends = [f"batch {size}" for size in (settings["curve_batch_sizes"][0], settings["curve_batch_sizes"][-1])]
-    ends.append(f"width {settings['curve_widths'][-1]}")
-    found = {end: times for end in ends if (times := ratio(results, f"curve, {end}", "JAX", "minidl"))}
-    if not found:
-        return ""
-    return f"The time of JAX is {listed([f'{times} at {end}' for end, times in found.items()])} that of minidl."
+    small, *_, large = settings["curve_batch_sizes"]
+    ends = {"minidl": [f"batch {small}", f"batch {large}", f"width {settings['curve_widths'][-1]}"]}
+    ends["minidl with the extra `fast`"] = [f"batch {size}" for size in settings["curve_batch_sizes"] if size <= 4]
+    said = []
+    for label, where in ends.items():
+        name = "minidl fast" if "fast" in label else label
+        found = {end: times for end in where if (times := ratio(results, f"curve, {end}", "JAX", name))}
+        if found:
+            each = listed([f"{times} at {end}" for end, times in found.items()])
+            said.append(f"The time of JAX is {each} that of {label}.")
+    return " ".join(said)
 
 
 def listed(items: list[str]) -> str:
