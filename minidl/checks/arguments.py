@@ -5,6 +5,7 @@ multiplied by a plain float, and would become float64 by a ``np.float64``.
 """
 
 from collections.abc import Callable
+from inspect import signature
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -100,10 +101,23 @@ def instance(name: str, value: Any, kind: type) -> None:
         raise TypeError(f"{name}: expected an instance of {kind.__name__}, got {value!r}")
 
 
-def function_or_none(name: str, value: Any) -> None:
-    """Raise a TypeError if ``value`` is neither a function nor None."""
+def function_or_none(name: str, value: Any, *arguments: str) -> None:
+    """Raise a TypeError if ``value`` is neither None nor a function that can be called with so many arguments."""
     if value is not None and not callable(value):
         raise TypeError(f"{name}: expected a function or None, got {value!r}")
+    if value is not None:
+        takes(name, value, *arguments)
+
+
+def takes(name: str, value: Callable[..., Any], *arguments: str) -> None:
+    """Raise a TypeError if a function cannot be called with so many arguments; their names are for the message."""
+    try:
+        signature(value).bind(*arguments)
+    except TypeError as error:
+        shown = ", ".join(arguments)
+        raise TypeError(f"{name}: expected a function of ({shown}), got one that does not fit: {error}") from None
+    except ValueError:  # some built-in functions do not say what they take
+        pass
 
 
 def function(name: str, value: Any, example: str) -> Any:

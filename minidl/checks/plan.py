@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from inspect import signature
 
 from minidl.callbacks.early_stopping import EarlyStopping
-from minidl.checks.arguments import instance, not_infinite, not_negative, positive
+from minidl.checks.arguments import instance, not_infinite, not_negative, positive, takes
 from minidl.datasets import batch_bounds
 from minidl.loop import Callback, Schedule
 from minidl.model import Sequential
@@ -13,6 +13,9 @@ from minidl.optimizers import Optimizer
 
 def check_plan(model: Sequential, epochs: int, n: int, batch_size: int | Schedule, lr: Schedule | None) -> int:
     """Return how many updates a run will make, after checking the learning rate and batch size of each."""
+    for name, schedule in (("batch_size", batch_size), ("lr", lr)):
+        if callable(schedule):
+            takes(name, schedule, "t")
     changing = callable(batch_size) or lr is not None
     updates, lengths, highest = 0, set(), 0.0
     for epoch in range(epochs if changing else 1):

@@ -70,7 +70,7 @@ def check_optimizer(make: Make, reference: Reference | None = None, *, examples:
     """
     __tracebackhide__ = True
     optimizer = _made(make)
-    function_or_none("reference", reference)
+    function_or_none("reference", reference, "w", "gradient", "rates")
     rules = RULES | ({} if reference is None else {"reference": partial(check_reference, reference=reference)})
     for number in range(positive_int("examples", examples)):
         course = draw_course(np.random.default_rng([seed, number]), n=7 + 4 * (number % 9), steps=24)
