@@ -42,7 +42,7 @@ from lab.figures.batch_and_rate import draw
 from lab.network import mnist, network
 from lab.results import Results, Settings
 from lab.runs import Run
-from lab.verdicts.batch_and_rate import CLAIMS, EPOCHS, RULES, UPDATES, named
+from lab.verdicts.batch_and_rate import CLAIMS, EPOCHS, RULES, UPDATES, in_short, named
 
 FULL = {"sizes": [4**k for k in range(1, 7)], "rates": [2.0**k for k in range(-9, 1)], "train_size": 16_384}
 FULL |= {"epochs": 12, "updates": 768, "validation_size": 10_000, "test_size": 10_000}
@@ -63,7 +63,8 @@ def main(given: list[str] | None = None) -> None:
         "backend": args.backend,
     } | (QUICK if args.quick else FULL)
     results = Results(args.out / "batch_and_rate.json", settings, environment(args.backend))
-    conduct(results, [run for seed in args.seeds for run in planned(settings, seed)], verdicts, draw, args.jobs)
+    runs = [run for seed in args.seeds for run in planned(settings, seed)]
+    conduct(results, runs, verdicts, draw, args.jobs, in_short=in_short)
 
 
 def planned(settings: Settings, seed: int) -> list[Run]:

@@ -37,7 +37,7 @@ from lab.figures.benchmark import draw
 from lab.race import race, time_fusing, time_imports
 from lab.results import Claims, Results, Settings
 from lab.runs import Run
-from lab.verdicts.benchmark import targets_table
+from lab.verdicts.benchmark import in_short, targets_table
 from minidl.checks import positive_int
 from minidl.machine import doctor
 
@@ -127,7 +127,7 @@ def main(given: list[str] | None = None) -> None:
     }
     stem = "benchmark" if args.backend == "numpy" else "benchmark_gpu"
     settings = args.settings | {"backend": args.backend}
-    conduct(Results(args.out / f"{stem}.json", settings, found), plan(settings), verdicts, draw)
+    conduct(Results(args.out / f"{stem}.json", settings, found), plan(settings), verdicts, draw, in_short=in_short)
 
 
 def installed(package: str) -> str | None:

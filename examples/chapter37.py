@@ -34,7 +34,7 @@ from lab.figures.chapter37 import draw
 from lab.network import mnist, network, train
 from lab.results import Results, Settings
 from lab.runs import Run
-from lab.verdicts.chapter37 import CLAIMS, RULES
+from lab.verdicts.chapter37 import CLAIMS, RULES, in_short
 from minidl.checks import positive, positive_int
 
 SEEDS_OF_LONG_RUNS = {1: 3, 2: 3}
@@ -64,7 +64,7 @@ def main(given: list[str] | None = None) -> None:
         for size in args.batch_sizes
         for seed in args.seeds[: SEEDS_OF_LONG_RUNS.get(size)]
     ]
-    conduct(results, plan, verdicts, draw, args.jobs)
+    conduct(results, plan, verdicts, draw, args.jobs, in_short=in_short)
 
 
 def train_with(settings: Settings, seed: int, batch_size: int) -> dict[str, Any]:

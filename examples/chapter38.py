@@ -39,7 +39,7 @@ from lab.figures.chapter38 import draw
 from lab.network import mnist, network, train
 from lab.results import Results, Settings
 from lab.runs import Run
-from lab.verdicts.chapter38 import CLAIMS, RULES
+from lab.verdicts.chapter38 import CLAIMS, RULES, in_short
 
 FULL = {"half": 30, "train_size": 60_000, "paper_train_size": 20_000, "smith_stage": 10, "hoffer_epochs": 5}
 QUICK = {"half": 2, "train_size": 3_000, "paper_train_size": 2_000, "smith_stage": 2, "hoffer_epochs": 2}
@@ -65,7 +65,8 @@ def main(given: list[str] | None = None) -> None:
         "backend": args.backend,
     } | (QUICK if args.quick else FULL)
     results = Results(args.out / "chapter38.json", settings, environment(args.backend))
-    conduct(results, [run for seed in args.seeds for run in planned(settings, seed)], verdicts, draw, args.jobs)
+    runs = [run for seed in args.seeds for run in planned(settings, seed)]
+    conduct(results, runs, verdicts, draw, args.jobs, in_short=in_short)
 
 
 def planned(settings: Settings, seed: int) -> list[Run]:

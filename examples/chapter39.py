@@ -42,7 +42,7 @@ from lab.results import Results, Settings
 from lab.runs import Run
 from lab.sample_gradients import check_law, look_at_gradients, norm
 from lab.sharpness import compare_minima
-from lab.verdicts.chapter39 import CLAIMS, RULES, SIZES, TIMES
+from lab.verdicts.chapter39 import CLAIMS, RULES, SIZES, TIMES, in_short
 
 FULL = {"train_size": 60_000, "epochs": 10, "batches": 200, "stride": 4096, "law_sizes": [16, 64, 256, 1024, 4096]}
 FULL |= {"keskar_size": 20_000, "keskar_epochs": {"small": 20, "large": 60}, "keskar_width": 512}
@@ -73,8 +73,9 @@ def main(given: list[str] | None = None) -> None:
     runs = [Run(f"batch {size}", seed, travel, {"batch_size": size}) for seed in args.seeds for size in SIZES]
     runs += [Run("law", seed, check_law, {}) for seed in args.seeds]
     runs += [Run("minima", seed, compare_minima, {}) for seed in args.seeds]
-    conduct(results, runs, verdicts, draw, args.jobs)
-    print(f"Caveats. {CAVEATS}")
+    conduct(results, runs, verdicts, draw, args.jobs, in_short=in_short)
+    if not args.quick:
+        print(f"Caveats. {CAVEATS}")
 
 
 def travel(settings: Settings, seed: int, batch_size: int) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from lab.figures.fine_tuning import draw
 from lab.results import Results, Settings
 from lab.runs import Run
 from lab.transfer import TRUNK, Transfer
-from lab.verdicts.fine_tuning import CLAIMS, HALVES, MAIN, PARITY, RULES, named
+from lab.verdicts.fine_tuning import CLAIMS, HALVES, MAIN, PARITY, RULES, in_short, named
 
 PARITY_LABELS = (20, MAIN, 500)
 FULL = {"labels": [20, MAIN, 500, 2500], "pretrain_size": 60_000, "pretrain_epochs": 5, "images": 2500, "cycles": 4}
@@ -70,7 +70,9 @@ def main(given: list[str] | None = None) -> None:
     runs = [run for seed in args.seeds for labels in settings["labels"] for run in planned(labels, seed)]
     parity = [MAIN] if args.quick else PARITY_LABELS
     runs += [run for seed in args.seeds for labels in parity for run in planned(labels, seed, PARITY)]
-    conduct(results, runs, verdicts, draw, args.jobs)
+    conduct(results, runs, verdicts, draw, args.jobs, in_short=in_short)
+    if args.quick:
+        return
     shown = results.called(named("recipe", MAIN, PARITY))[0]
     print("\n".join([f"The recipe with {MAIN} labels, seed {shown['seed']}, line by line:", *shown["steps"]]))
 

@@ -51,7 +51,7 @@ from lab.network import mnist, network
 from lab.policies import CYCLICAL, FACTORS, contestant, name_of, needed_updates, rates_of, schedule_of
 from lab.results import Results, Settings
 from lab.runs import Run
-from lab.verdicts.learning_rate import CLAIMS, RULES
+from lab.verdicts.learning_rate import CLAIMS, RULES, in_short
 from minidl.learning_rate.schedules import scheduled
 from minidl.loop import Schedule
 
@@ -93,7 +93,7 @@ def main(given: list[str] | None = None) -> None:
             for seed in args.seeds
         ]
     runs += [Run(f"crossing: {name}", seed, cross, {"optimizer": name}) for name in OPTIMIZERS for seed in args.seeds]
-    conduct(results, runs, verdicts, draw, args.jobs)
+    conduct(results, runs, verdicts, draw, args.jobs, in_short=in_short)
 
 
 def follow(settings: Settings, seed: int, policy: str | float) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from lab.landscapes import fastest_walks, good_ends
 from lab.network import mnist, train
 from lab.results import Results, Settings
 from lab.runs import Run
-from lab.verdicts.optimizers import CLAIMS, EXPERIMENTS, RULES, tuned
+from lab.verdicts.optimizers import CLAIMS, EXPERIMENTS, RULES, in_short, tuned
 
 KINDS = (minidl.SGD, minidl.Momentum, minidl.Nesterov, minidl.Adagrad, minidl.RMSprop, minidl.Adam)
 OPTIMIZERS: dict[str, type[minidl.Optimizer]] = {kind.__name__: kind for kind in KINDS}
@@ -92,7 +92,7 @@ def main(given: list[str] | None = None) -> None:
             Run(tuned(run.name), run.seed, train_tuned, run.arguments | WIDER | TUNING[run.arguments["experiment"]])
             for run in runs[2:]
         ]
-    conduct(results, runs, verdicts, draw, args.jobs)
+    conduct(results, runs, verdicts, draw, args.jobs, in_short=in_short)
 
 
 def network(settings: Settings, seed: int, hidden: bool, p: float = 0.5, **how: str) -> minidl.Sequential:

@@ -40,7 +40,7 @@ from lab.figures.overfitting import draw
 from lab.network import mnist, train
 from lab.results import Results, Settings
 from lab.runs import Run
-from lab.verdicts.overfitting import CLAIMS, LR, PLAIN, RULES, SIZES, TRIED, TUNED, called, tuned
+from lab.verdicts.overfitting import CLAIMS, LR, PLAIN, RULES, SIZES, TRIED, TUNED, called, in_short, tuned
 
 FULL = {"epochs": 60, "train_size": 5000, "validation_size": 1000, "patience": 5}
 QUICK = {"epochs": 6, "train_size": 1000, "validation_size": 1000, "patience": 2}
@@ -77,7 +77,7 @@ def main(given: list[str] | None = None) -> None:
     ]
     if not args.quick:
         runs += [Run(tuned(size), seed, tune, TUNING | {"batch_size": size}) for size in TUNED for seed in args.seeds]
-    conduct(results, runs, verdicts, draw, args.jobs)
+    conduct(results, runs, verdicts, draw, args.jobs, in_short=in_short)
 
 
 def train_with(settings: Settings, seed: int, variant: str, batch_size: int, lr: float) -> dict[str, Any]:

@@ -81,7 +81,17 @@ def test_results_have_the_documented_shape(finished):
     assert [claim["id"] for claim in results["claims"]] == list(chapter37.CLAIMS)
     assert all(claim["verdict"] == "not tested in this run" for claim in results["claims"])
     assert (out / "chapter37.png").read_bytes().startswith(b"\x89PNG")
-    assert "not tested in this run" in printed
+    shown = printed.partition("What this run shows")[2]
+    assert shown.count("\n- ") == 3  # in place of a table in which nothing is decided
+    assert "not tested" not in shown
+    assert all(len(line) <= 80 for line in shown.splitlines() if str(out) not in line)
+    ends = {run["batch_size"]: [] for run in results["runs"]}
+    for run in results["runs"]:
+        ends[run["batch_size"]].append(run["history"]["test_accuracy"][-1])
+    best, worst = sorted(ends, key=lambda size: -sum(ends[size]))
+    assert f"batch {best}: {50 * sum(ends[best]):.1f} %, batch {worst}: {50 * sum(ends[worst]):.1f} %" in " ".join(
+        shown.split()
+    )
     assert sorted(path.name for path in out.iterdir()) == ["chapter37.json", "chapter37.png"]
 
 

@@ -5,9 +5,10 @@ comparisons over the seeds, facts that can be counted, definitions, or a word on
 """
 
 from collections.abc import Callable, Sequence
-from textwrap import wrap
+from textwrap import fill
 from typing import NamedTuple, TypeAlias
 
+from lab.in_short import WIDTH
 from lab.results import Claims, Results, Settings
 from lab.statistics import FEWEST, Comparison, decide
 
@@ -109,13 +110,13 @@ def decision(part: Fact | Definition) -> bool | None:
 
 
 def print_claims(claims: Claims) -> None:
-    """Print the table of claims, long cells on several lines."""
-    widths = {"id": max(len(row["id"]) for row in claims), "claimed": 26, "measured": 34, "effect": 28, "verdict": 22}
-    print("\n" + "  ".join(f"{column:<{width}}" for column, width in widths.items()).rstrip())
-    print("  ".join("-" * width for width in widths.values()))
+    """Print each claim with its verdict, and below them what was measured, in lines of 80 columns."""
     for row in claims:
-        cells = [wrap(row[column], width) for column, width in widths.items()]
-        for line in range(max(map(len, cells))):
-            parts = (cell[line] if line < len(cell) else "" for cell in cells)
-            print("  ".join(f"{part:<{width}}" for part, width in zip(parts, widths.values(), strict=True)).rstrip())
-        print()
+        print(f"\n{row['id']}: {row['verdict']}")
+        for column in ("claimed", "measured", "effect"):
+            start, rest = f"  {column:<10}", " " * 12
+            for line in row[column].split("; ") if column == "effect" else [row[column]]:
+                text = fill(line, WIDTH, initial_indent=start, subsequent_indent=rest, break_on_hyphens=False)
+                print(text, end="\n" * bool(line))
+                start = rest
+    print()

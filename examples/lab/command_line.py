@@ -22,7 +22,9 @@ def options(description: str, seeds: list[int]) -> argparse.ArgumentParser:
         "--seeds", type=int, nargs="+", metavar="SEED", help=f"repeat every run with each ({shown}; quick: {seeds[0]})"
     )
     workers = parser.add_mutually_exclusive_group()  # two ways to say who does the jobs
-    workers.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes that share the runs (1)")
+    workers.add_argument(
+        "--jobs", type=int, metavar="N", help="worker processes that share the runs (one a core, if runs are many)"
+    )
     workers.add_argument("--dask", dest="jobs", metavar="ADDRESS", help="a Dask scheduler whose workers share the runs")
     parser.add_argument(
         "--backend", choices=minidl.BACKENDS, default="auto", help="auto: CuPy where it can, else NumPy"
@@ -37,7 +39,7 @@ def parse(parser: argparse.ArgumentParser, given: list[str] | None) -> argparse.
     args = parser.parse_args(given)
     args.seeds = args.seeds or args.all_seeds[: 1 if args.quick else None]
     try:  # before any run is started
-        if not isinstance(args.jobs, str):
+        if isinstance(args.jobs, int):
             positive_int("--jobs", args.jobs)
         if min(args.seeds) < 0:
             raise ValueError(f"--seeds: expected at least 0, got {min(args.seeds)}")

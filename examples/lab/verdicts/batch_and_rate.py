@@ -234,6 +234,17 @@ def once_run(rule: Rule) -> Rule:
     return lambda results: rule(results) if results.runs else ("", [Missing("the map")])
 
 
+def in_short(results: Results) -> list[str]:
+    """Return the best rates, and what to look at in the figure."""
+    found, sizes = best(results, EPOCHS), results.settings["sizes"]
+    rates = ", ".join(f"{rate:g} for batch {size}" for size, rate in zip(sizes, found.cells[:, 0], strict=True))
+    return [
+        f"The best of the rates tried, after as many epochs: {rates}.",
+        "In the figure, a ring marks the best rate of each batch size, a cross what diverged. Do the rings lie along "
+        "the white lines, on which the rate grows in proportion to the batch size?",
+    ]
+
+
 RULES: dict[str, Rule] = {
     "H1": once_run(proportional(1.0)),
     "H2": once_run(proportional(0.5)),

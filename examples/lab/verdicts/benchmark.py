@@ -80,6 +80,16 @@ def memory_of_chapter37(results: Results) -> tuple[str, list[Part]]:
     return f"{peak / 1e6:.0f}{NBSP}MB", [Fact(f"{'below' if peak <= 700e6 else 'above'} 700 MB", peak <= 700e6)]
 
 
+def in_short(results: Results) -> list[str]:
+    """Return how far minidl is above the products, and what to look at in the figure."""
+    times = ratio(results, "SGD, batch 64", "minidl", "floor")
+    return [
+        f"A step of SGD at batch 64 takes {times} as long as its eight matrix products alone, which BLAS computes for "
+        "every library.",
+        "The figure has a bar for each contestant; install PyTorch, JAX and scikit-learn to see theirs.",
+    ]
+
+
 RULES: dict[str, Rule] = {
     "S1": at_most(1.20, "SGD, batch 64"),
     "S2": at_most(1.12, "SGD, batch 256"),

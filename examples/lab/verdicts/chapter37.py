@@ -6,6 +6,7 @@ import numpy as np
 
 from lab.claims import Definition, Missing, Part, Rule
 from lab.formats import percent
+from lab.in_short import ranked
 from lab.results import Curves, Results
 from lab.statistics import HALF_POINT, Comparison, about, better
 
@@ -138,6 +139,18 @@ def fewer_seeds(results: Results, batch_size: int) -> str:
     count = len(results.called(f"batch {batch_size}"))
     most = max(len(results.called(run["name"])) for run in results.runs)
     return "" if count == most else f" ({count} seed{'s' * (count > 1)})"
+
+
+def in_short(results: Results) -> list[str]:
+    """Return the order of the curves, and what to look at in the figure."""
+    sizes, settings = batch_sizes(results), results.settings
+    ends = {f"batch {size}": 100 * float(after(results, size).mean()) for size in sizes}
+    updates = ", ".join(f"{-(-settings['train_size'] // size):,} at batch {size:,}" for size in sizes)
+    return [
+        f"Test accuracy after {settings['epochs']} epochs on {settings['train_size']:,} images: {ranked(ends)}.",
+        f"The figure has the same curves against epochs (left) and against updates (right). Updates in an epoch: "
+        f"{updates}.",
+    ]
 
 
 RULES: dict[str, Rule] = {

@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.claims import Definition, Part, Rule
 from lab.formats import NBSP, percent
+from lab.in_short import ranked
 from lab.results import Curves, Results
 from lab.statistics import HALF_POINT, Comparison, about, above, better
 
@@ -115,6 +116,23 @@ def end(results: Results, name: str) -> Curves:
 def shown(results: Results, *names: str) -> str:
     """Format the test accuracies at the end."""
     return "test " + ", ".join(f"{name}: {percent(end(results, name))}" for name in names)
+
+
+def in_short(results: Results) -> list[str]:
+    """Return the order of the curves, and what to look at in the figure."""
+    names = {
+        "batch 64": "64",
+        "batch 1024 at ten times the rate": "1024 at lr 0.1",
+        "batch 1024": CONTROL,
+        "batch 1024, then 64": LATE,
+        "batch 1024, then ten times the rate": RAISED,
+    }
+    ends = {shown: 100 * float(end(results, name).mean()) for shown, name in names.items()}
+    return [
+        f"Test accuracy at the end: {ranked(ends)}.",
+        "In the middle of the figure, runs begin with batch 1024 and then change; the neon yellow one does not. Do the "
+        "others rise above it?",
+    ]
 
 
 RULES: dict[str, Rule] = {

@@ -7,6 +7,7 @@ import numpy as np
 
 from lab.claims import Definition, Fact, Part, Rule
 from lab.formats import NBSP, percent, spread
+from lab.in_short import ranked
 from lab.results import Curves, Results
 from lab.statistics import Comparison, above, better, deviation_ratio
 
@@ -142,6 +143,18 @@ def travelled(results: Results, batch_size: int) -> tuple[Curves, Curves]:
     """Return samples seen, (times,), and distances from the initial weights, (seeds, times)."""
     runs = results.called(f"batch {batch_size}")
     return np.array(runs[0]["way"]["samples"], float), np.array([run["way"]["distance"] for run in runs])
+
+
+def in_short(results: Results) -> list[str]:
+    """Return how long gradients are, and what to look at in the figure."""
+    means = mean_lengths(results)
+    lengths = {f"batch {size}": float(means[TIMES[0], size].mean()) for size in SIZES}
+    return [
+        f"Length of a batch's mean gradient after the first epoch, each at its own weights: "
+        f"{ranked(lengths, '{:.3g}')}.",
+        "In the upper left of the figure, all at the same weights: the larger the batch, the shorter its mean "
+        "gradient. The line is the law, the points are measured.",
+    ]
 
 
 RULES: dict[str, Rule] = {"law": law, "G1": competing, "G2": longer_sums, "G2 means": longer_means, "G3": heavier_tail}

@@ -12,6 +12,7 @@ import numpy as np
 from lab.claims import Definition, Fact, Missing, Part, Rule
 from lab.crossings import OPTIMIZERS
 from lab.formats import percent, spread
+from lab.in_short import ranked
 from lab.policies import CYCLICAL, FACTORS, contestant, last_update, name_of, needed_updates, rates_of
 from lab.results import Curves, Results, Settings
 from lab.statistics import HALF_POINT, Comparison, above, better
@@ -236,6 +237,16 @@ def in_words(settings: Settings, counts: Curves) -> str:
     """Format the updates until the target, one number per seed."""
     missed = np.count_nonzero(counts > last_update(settings))
     return f"not reached with {missed} of {len(counts)} seeds" if missed else spread(counts, ",.0f")
+
+
+def in_short(results: Results) -> list[str]:
+    """Return what the rates reached, and what to look at in the figure."""
+    losses = {f"rate {rate:g}": float(late(results, name_of(rate), "loss").mean()) for rate in tested_rates(results)}
+    return [
+        f"Training loss at the end: {ranked(losses, '{:.2g}', lowest_first=True)}.",
+        "The figure has the whole curves (upper left), from a rate too low to one too high, and beside them the range "
+        "test that looks for a good one.",
+    ]
 
 
 RULES: dict[str, Rule] = {"C1": regimes, "C2": range_tests, "C3": triangles, "C4": restarts, "C5": fewer_updates}

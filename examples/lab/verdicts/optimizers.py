@@ -10,6 +10,7 @@ import numpy as np
 
 from lab.claims import Definition, Fact, Missing, Part, Rule
 from lab.formats import spread
+from lab.in_short import ranked
 from lab.results import Curves, Results
 from lab.statistics import Comparison, above
 
@@ -194,6 +195,18 @@ def epochs_to(target: Curves, curves: Curves) -> Curves:
     there = curves <= target[:, None]
     first: Curves = np.where(there.any(axis=1), there.argmax(axis=1) + 1.0, curves.shape[1] + 1.0)
     return first
+
+
+def in_short(results: Results) -> list[str]:
+    """Return the order of the optimisers, and what to look at in the figure."""
+    names = ("SGD", "Momentum", "Nesterov", "Adagrad", "RMSprop", "Adam")
+    ends = {name: float(losses(results, "hidden", name)[:, -1].mean()) for name in names}
+    return [
+        f"Training loss of the network with hidden layers after {results.settings['hidden']['epochs']} epochs, each "
+        f"optimiser at the rate that short trials chose: {ranked(ends, '{:.3f}', lowest_first=True)}.",
+        "The second figure, optimizers_trajectories.png, follows all six through a ravine, a saddle, a plateau and a "
+        "double well.",
+    ]
 
 
 RULES: dict[str, Rule] = {"E1": descent, "E2": two_forms, "E2, speed": speed, "E3": adagrad, "E4": rmsprop, "E5": adam}

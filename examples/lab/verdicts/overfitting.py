@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.claims import Fact, Missing, Part, Rule
 from lab.formats import percent, spread
+from lab.in_short import ranked
 from lab.results import Curves, Results
 from lab.statistics import HALF_POINT, above, better, decide
 
@@ -182,6 +183,17 @@ def epochs(numbers: list[int]) -> str:
 def listed(accuracies: list[Curves]) -> str:
     """Format several accuracies."""
     return ", ".join(percent(values) for values in accuracies)
+
+
+def in_short(results: Results) -> list[str]:
+    """Return the order of the variants, and what to look at in the figure."""
+    ends = {f"batch {size}": 100 * float(after(results, called("plain", size)).mean()) for size in SIZES}
+    settings = results.settings
+    return [
+        f"Test accuracy after {settings['epochs']} epochs on {settings['train_size']:,} images, without dropout or "
+        f"batch normalisation: {ranked(ends)}.",
+        "The figure has the gap between training and test accuracy, and what dropout and batch normalisation do to it.",
+    ]
 
 
 RULES: dict[str, Rule] = {
