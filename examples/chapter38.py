@@ -3,9 +3,9 @@
 Question: chapter 37 found that large batches learn less in the same number of epochs. Is this accuracy lost, or does a
 higher learning rate, or a smaller batch later on, bring it back? The chapter says that all of it comes back.
 
-What to look at in the figure, drawn in the chapter's colours: on top, batch 1024 at ten times the learning rate (blue)
+What to look at in the figure, in colours near the chapter's: on top, batch 1024 at ten times the learning rate (blue)
 beside the two references of chapter 37. In the middle, runs that begin with batch 1024 and then change: only the
-control (neon yellow), which changes nothing, should stay below. As in the chapter, only the last 30 epochs of every run
+control (black, dotted), which changes nothing, should stay below. As in the chapter, only the last 30 epochs of a run
 are drawn, so that everything before the change is cut. The chapter's prose describes the change from small to large
 batches, its legend and conclusion the one from large to small. Both directions are run; the prose's is at the bottom.
 

@@ -12,8 +12,8 @@ import minidl
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import batch_and_rate
-import lab.figures.batch_and_rate
 import lab.network
+import lab.plots
 import lab.results
 from lab.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, UNDECIDED
 from lab.verdicts import batch_and_rate as rules
@@ -197,7 +197,7 @@ def test_what_is_higher_than_a_rate_that_diverges_diverges():
 
 def test_the_figure_shows_the_map(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(lab.figures.batch_and_rate, "save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(lab.plots, "save_figure", lambda figure, path: figures.append(figure))
     batch_and_rate.draw(made_up(), tmp_path / "map.png")
     epochs, _, best, laws = figures[0].axes[:4]
     assert [text.get_text() for text in epochs.texts].count("×") == len(SIZES) * 2

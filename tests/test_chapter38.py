@@ -14,9 +14,9 @@ import minidl
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter38
-import lab.figures.chapter38
 import lab.formats
 import lab.network
+import lab.plots
 import lab.results
 from lab.claims import BY_DEFINITION, NOT_REPRODUCED, NOT_TESTED, REPRODUCED, UNDECIDED
 from lab.verdicts.chapter38 import CLAIMS
@@ -313,7 +313,7 @@ def test_what_was_found_is_said(tmp_path):
     ],
 )
 def test_whatever_diverges_is_judged_and_drawn(tmp_path, monkeypatch, lost, failing, epochs):
-    monkeypatch.setattr(lab.figures.chapter38, "save_figure", lambda figure, path: plt.close(figure))
+    monkeypatch.setattr(lab.plots, "save_figure", lambda figure, path: plt.close(figure))
     runs = made_up()
     runs[lost] |= {"test": runs[lost]["test"][:, -epochs - 1 : -1], "noted": {"diverged": "the loss became nan"}}
     results = results_of(tmp_path, runs)

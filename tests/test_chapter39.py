@@ -15,9 +15,9 @@ from minidl.testing import strict_backend
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import chapter39
-import lab.figures.chapter39
 import lab.formats
 import lab.network
+import lab.plots
 import lab.results
 import lab.verdicts.chapter39
 from lab import sample_gradients, sharpness
@@ -509,13 +509,13 @@ def test_what_was_found_is_said(tmp_path):
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_figure_shows_what_was_measured(tmp_path, monkeypatch, seeds):
     figures = []
-    monkeypatch.setattr(lab.figures.chapter39, "save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(lab.plots, "save_figure", lambda figure, path: figures.append(figure))
     chapter39.draw(results_of(tmp_path, made_up(seeds)), tmp_path / "chapter39.png")
     law, early, late, reductions, angles, epochs, updates, points, line = figures[0].axes
     assert ("3 seeds" in figures[0].get_suptitle()) == (seeds == 3)
     assert law.lines[0].get_ydata().tolist() == [3.0, 2.0, 1.5, 1.2, 1.1]
     assert len(law.lines[1].get_ydata()) == 5 * seeds
-    assert [early.get_title()[:20], late.get_title()[:20]] == ["early: after 1 epoch", "late: after 10 epoch"]
+    assert [early.get_title()[:20], late.get_title()[:20]] == ["Early: after 1 epoch", "Late: after 10 epoch"]
     means = [with_tail(LENGTH[size], TAIL[size]).mean() for size in (64, 256, 1024)]
     np.testing.assert_allclose(reductions.lines[1].get_ydata(), means, rtol=2e-3)
     np.testing.assert_allclose(reductions.lines[0].get_ydata(), np.multiply(means, [64, 256, 1024]), rtol=2e-3)

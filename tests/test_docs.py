@@ -31,9 +31,11 @@ NOT_CODE = {
     "text",
     "powershell",
     "{admonition}",
+    "{container}",
     "{eval-rst}",
     "{glossary}",
     "{include}",
+    "{list-table}",
     "{literalinclude}",
     "{note}",
     "{toctree}",
@@ -177,6 +179,11 @@ def test_a_minute_of_reading(tmp_path, monkeypatch):
     assert reading_time.minutes_of_source(source, source) == 14 / 12
 
 
+def numbers_in(text):
+    """Return the numbers of a text in order, without regard to how signs and powers are set."""
+    return re.findall(r"\d+(?:[.,]\d+)*", text)
+
+
 def test_readme_shows_the_verdicts_of_the_committed_results():
     sys.path.insert(0, str(ROOT / "docs" / "results"))
     import make_page
@@ -185,7 +192,9 @@ def test_readme_shows_the_verdicts_of_the_committed_results():
     results = json.loads((ROOT / "docs" / "results" / "chapter37.json").read_text(encoding="utf-8"))
     assert readme == make_page.with_table(readme)
     for row in results["claims"]:
-        assert f"| {row['id']} | {row['claimed']} | {row['measured']} | {row['effect']} | {row['verdict']} |" in readme
+        (shown,) = re.findall(rf"^\| {re.escape(row['id'])} \| (.*) \| (.*) \| (.*) \|$", readme, re.MULTILINE)
+        assert shown[:2] == (row["claimed"], row["verdict"])
+        assert numbers_in(shown[2]) == numbers_in(row["effect"] or row["measured"])
 
 
 def test_the_page_of_results_is_what_the_results_say():
@@ -193,11 +202,27 @@ def test_the_page_of_results_is_what_the_results_say():
     sys.path.insert(0, str(folder))
     import make_page
 
-    assert (folder / "README.md").read_text(encoding="utf-8") == make_page.page()
-    for name in make_page.TITLES:
-        assert (make_page.FRAGMENTS / f"{name}.md").read_text(encoding="utf-8") == make_page.fragment(name)
-    assert (make_page.FRAGMENTS / "flips.md").read_text(encoding="utf-8") == make_page.flips()
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert page == make_page.page()
+    for name, text in make_page.fragments().items():
+        assert (make_page.FRAGMENTS / f"{name}.md").read_text(encoding="utf-8") == text
     assert {path.stem for path in folder.glob("*.json")} <= set(make_page.TITLES)
+    for name in make_page.TITLES:
+        claims = (make_page.load(name) or {"claims": []})["claims"]
+        fragment = (make_page.FRAGMENTS / f"{name}.md").read_text(encoding="utf-8").partition("{list-table}")[2]
+        cells = re.split(r"^\* -", fragment.partition("````")[0], flags=re.MULTILINE)[2:]
+        for row, shown in zip(claims, cells, strict=True):
+            assert f"| {row['id']} | {make_page.typeset(row['claimed'])} | {row['verdict']} |" in page
+            assert numbers_in(tame(shown)) == numbers_in(tame(" ".join(row[key] for key in ORDER)))
+
+
+ORDER = ("id", "claimed", "verdict", "effect", "measured")
+
+
+def tame(text):
+    """Return a text without powers of ten, which print sets in other letters."""
+    text = re.sub(r"\d[\d.]*e\+\d+", lambda match: f"{float(match[0]):,.0f}", text)
+    return re.sub(r"(?:\d[\d.]*\s×\s)?10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+|\d[\d.]*e-\d+", "", text)
 
 
 def test_the_page_on_speed_is_what_the_benchmark_says():

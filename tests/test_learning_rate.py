@@ -12,8 +12,8 @@ import minidl
 sys.path.insert(0, str(Path(minidl.__file__).parent.parent / "examples"))
 
 import lab.crossings
-import lab.figures.learning_rate
 import lab.network
+import lab.plots
 import lab.results
 import learning_rate
 
@@ -322,7 +322,7 @@ def test_seeds_that_some_runs_lack_are_left_out(tmp_path):
 @pytest.fixture
 def coarse(monkeypatch):
     """Save figures with few points."""
-    monkeypatch.setattr(lab.figures.learning_rate, "save_figure", lambda figure, path: figure.savefig(path, dpi=20))
+    monkeypatch.setattr(lab.plots, "save_figure", lambda figure, path: figure.savefig(path, dpi=20))
 
 
 @pytest.mark.parametrize(

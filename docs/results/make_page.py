@@ -1,9 +1,9 @@
-"""Write what the results say as pages: claimed beside measured, and the figures.
+"""Write what the results say as pages: claims and verdicts, effects, and what was measured.
 
-From the JSON files of this folder, whichever are there, come README.md here, which has all experiments one after the
-other; a fragment for each page of docs/experiments to include: docs/experiments/_tables/<script>.md; the table of the
+From the JSON files of this folder, whichever are there, come README.md here, which has all verdicts; a fragment for
+each page of docs/experiments to include, with figures and table: docs/experiments/_tables/<script>.md; the table of the
 verdicts that new rules changed; and the table in the README of the whole. No number of these is typed by hand, and a
-test compares them with the results.
+test compares them with the results. `make_figures.py` draws the figures.
 
 Verdicts follow from rules. When these have changed, --judge first judges the results anew: only their "claims" change.
 
@@ -14,11 +14,19 @@ import importlib
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
+sys.path.insert(0, str(FOLDER))
+
+import make_figures  # noqa: E402
+
+from lab.claims import BY_DEFINITION, NOT_REPRODUCED, NOT_TESTED, REPRODUCED, UNDECIDED  # noqa: E402
+from lab.formats import NBSP  # noqa: E402
+
 FRAGMENTS = FOLDER.parent / "experiments" / "_tables"
 TITLES = {  # in the order of the page
     "chapter37": "Chapter 37: the effect of the batch size",
@@ -32,12 +40,16 @@ TITLES = {  # in the order of the page
     "benchmark": "Speed",
     "benchmark_gpu": "Speed on a GPU",
 }
-ALTS = {  # what the further figures of an experiment show; the first has its title
-    "chapter38_papers": "Chapter 38: a smaller learning rate or a larger batch, and the gap of a large batch",
-    "optimizers_trajectories": "The paths of six optimisers through a ravine, a saddle, a plateau and a double well",
-    "benchmark_cost": "Cost against batch size, width and number of samples",
-    "benchmark_roofline": "Speed of each part below the roofs, and its fraction of the time",
-}
+PAGES = {"fine_tuning": "../experiments/learning_rate.md"} | dict.fromkeys(
+    ("benchmark", "benchmark_gpu"), "../speed.md"
+)
+"""Where an experiment is described, if not on a page of its name."""
+VERDICTS = {REPRODUCED: "reproduced", NOT_REPRODUCED: "not reproduced", UNDECIDED: "undecided"}
+VERDICTS |= {BY_DEFINITION: "by definition", NOT_TESTED: "not tested"}
+"""The verdicts, and how the overview heads their columns."""
+HOME = ("test_epoch", "test_updates")
+"""The panels of chapter 37 that the first page of the book shows."""
+EXPONENTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 NEWER_RULES = """
 ```{{note}}
@@ -53,22 +65,98 @@ def main() -> None:
         judge_anew()
     (FOLDER / "README.md").write_text(page(), encoding="utf-8")
     FRAGMENTS.mkdir(exist_ok=True)
-    for name in TITLES:
-        (FRAGMENTS / f"{name}.md").write_text(fragment(name), encoding="utf-8")
-    (FRAGMENTS / "flips.md").write_text(flips(), encoding="utf-8")
+    for name, text in fragments().items():
+        (FRAGMENTS / f"{name}.md").write_text(text, encoding="utf-8")
     readme = ROOT / "README.md"
     readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def judge_anew() -> None:
     """Apply the rules of the scripts to the committed results."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
-    from lab.results import Results
-
+    sys.path[:0] = [str(ROOT)]
     for path in FOLDER.glob("*.json"):
-        results = object.__new__(Results)
-        results.path, results.data = path, json.loads(path.read_text(encoding="utf-8"))
+        results = make_figures.load(path)
         results.save(importlib.import_module(path.stem.removesuffix("_gpu")).verdicts(results))
+
+
+def load(name: str) -> dict[str, Any] | None:
+    """Return the results of an experiment, None if it has not been run in full."""
+    path = FOLDER / f"{name}.json"
+    results: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return results
+
+
+# What pages include
+
+
+def fragments() -> dict[str, str]:
+    """Return all fragments, by the names of their files."""
+    made = {name: fragment(name) for name in TITLES} | {"flips": flips()}
+    made["home"] = figures("chapter37", "results/", *HOME)
+    made["data_parallel"] = figures("beyond_one_machine/data_parallel", "results/beyond_one_machine/")
+    return made
+
+
+def fragment(name: str) -> str:
+    """Return figures and table of an experiment, as the pages in docs/experiments include them."""
+    results = load(name)
+    if results is None:
+        return (
+            "```{note}\nThis experiment has not been run in full yet: there are no results to show. "
+            f"`examples/{name}.py` makes them.\n```\n"
+        )
+    folder = "../results/"
+    shown = f"{figures(name, folder)}\n{table(results)}\n{made(name, results, folder)}"
+    turned = [identity for identity, _, now, _ in changed(results) if now != BY_DEFINITION]
+    return shown + (NEWER_RULES.format(", ".join(turned)) if turned and name != "benchmark" else "")
+
+
+def figures(name: str, folder: str, *wanted: str) -> str:
+    """Return the panels of an experiment, in a grid."""
+    path = FOLDER / f"{name}.json"
+    return make_figures.grid(make_figures.load(path), path.stem, folder, *wanted) if path.exists() else ""
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the table of claims; what was measured is folded below each."""
+    heads = ["", "claim", "verdict", "effect [95 % interval]", "what was measured"]
+    rows = [heads, *map(cells, results["claims"])]
+    lines = [f"{'* -' if column == 0 else '  -'} {cell}".rstrip() for row in rows for column, cell in enumerate(row)]
+    return "\n".join(["````{list-table}", ":header-rows: 1", ":class: verdicts", "", *lines, "````", ""])
+
+
+def cells(row: dict[str, str]) -> list[str]:
+    """Return the cells of a claim: a line for each comparison, and the measured numbers in a part that opens."""
+    measured = f"```{{dropdown}} Measured\n    {listed(row['measured'])}\n    ```"
+    effect = listed(row["effect"]) if row["effect"] else ""
+    return [row["id"], typeset(row["claimed"]), row["verdict"], effect, measured]
+
+
+def listed(text: str) -> str:
+    """Return the parts of a text as a list, inside the cell of a list table; a single one as it is."""
+    parts = parts_of(text)
+    return "\n    ".join(f"- {part}" for part in parts) if len(parts) > 1 else parts[0]
+
+
+def parts_of(text: str) -> list[str]:
+    """Split what semicolons separate, outside of brackets, and what begins with another batch size."""
+    return [re.sub(r"^(?=[-+*#>])", r"\\", part) for part in re.split(r"; (?![^(]*\))|\. (?=batch )", typeset(text))]
+
+
+def typeset(text: str) -> str:
+    """Return a text with the signs that print has: a minus, a space before the per cent, powers of ten."""
+    text = re.sub(r"\b(\d[\d.]*)e([+-]\d+)", power_of_ten, text)
+    text = re.sub(r"(?<![\w)\]])-(?=\d)", "−", text)
+    return re.sub(r"(?<=\d)%", f"{NBSP}%", text)
+
+
+def power_of_ten(match: re.Match[str]) -> str:
+    """Return 10⁻³ for 1e-3, 1.7 × 10⁻⁸ for 1.7e-08 and 1,190 for 1.19e+03."""
+    mantissa, exponent = match[1], int(match[2])
+    if 0 <= exponent <= 6:
+        return f"{float(match[0]):,.0f}"
+    power = f"10{str(exponent).translate(EXPONENTS)}"
+    return power if mantissa == "1" else f"{mantissa}{NBSP}×{NBSP}{power}"
 
 
 def flips() -> str:
@@ -88,85 +176,114 @@ def changed(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     ]
 
 
+# The README of the whole
+
+
 def with_table(readme: str) -> str:
-    """Return the README with the table of chapter 37 as the results have it."""
+    """Return the README with the table of chapter 37 as the results have it, in plain Markdown."""
     results = load("chapter37")
     assert results is not None
-    made = table(results, "measured: mean ± standard deviation over five seeds")
-    return re.sub(r"(?m)^\| \| claimed \| measured.*\n(\|.*\n)+", lambda _: made, readme)
+    rows = [(row["id"], typeset(row["claimed"]), row["verdict"], brief(row)) for row in results["claims"]]
+    made = pipes(("", "claim", "verdict", "effect [95 % interval]"), rows)
+    return re.sub(r"(?m)^\| \| claim.*\n(\|.*\n)+", lambda _: made, readme)
+
+
+def brief(row: dict[str, str]) -> str:
+    """Return the effect of a claim, a line for each comparison; where there is none, what was measured."""
+    return "<br>".join(parts_of(row["effect"] or row["measured"]))
+
+
+# The page of results
 
 
 def page() -> str:
-    """Return the page as Markdown: a section for each experiment whose results are here."""
+    """Return the page as Markdown: an overview, a section for each experiment, and how the results were made."""
+    there = {name: results for name in TITLES if (results := load(name)) is not None}
     head = (
-        "# What the sources claim, and what was measured\n\n"
-        "Written by [`make_page.py`](make_page.py) from the results beside it. A number with ± is mean and standard "
-        "deviation over the seeds; brackets hold the 95 % interval of a mean over the seeds, or of a difference paired "
-        "by seed. The rules by which claims are judged, and the reason for each, are in "
-        "[docs/experiments/rules.md](../experiments/rules.md).\n"
+        "# All verdicts\n\n"
+        "How many claims of each text hold, and which. The page of each experiment has the figures, the effects with "
+        "their intervals, and what was measured. [The experiments](../experiments/index.md) says what the words mean, "
+        "and [the rules](../experiments/rules.md) have the reason for each verdict. "
+        "[`make_page.py`](make_page.py) writes this page from the results beside it.\n"
     )
     sections = [
-        f"## {TITLES[name]}\n\n{figures(name, '')}\n{table(results)}\n{made(name, results, '')}"
-        for name in TITLES
-        if (results := load(name)) is not None
+        f"## {TITLES[name]}\n\n[The experiment]({page_of(name)})\n\n{verdicts(results)}"
+        for name, results in there.items()
     ]
-    return "\n".join([head, *sections])
+    files = "## How the results were made\n\n" + provenance(there)
+    return "\n".join([head, overview(there), *sections, files])
 
 
-def fragment(name: str) -> str:
-    """Return figures and table of an experiment, as the pages in docs/experiments include them."""
-    results = load(name)
-    if results is None:
-        return (
-            "```{note}\nThis experiment has not been run in full yet: there are no results to show. "
-            f"`examples/{name}.py` makes them.\n```\n"
-        )
-    folder = "../results/"
-    shown = f"{figures(name, folder)}\n{{.stacked .verdicts}}\n{table(results)}\n{made(name, results, folder)}"
-    turned = [identity for identity, _, now, _ in changed(results) if now != "holds by definition"]
-    return shown + (NEWER_RULES.format(", ".join(turned)) if turned and name != "benchmark" else "")
+def page_of(name: str) -> str:
+    """Return the link to the page that describes an experiment."""
+    return PAGES.get(name, f"../experiments/{name}.md")
 
 
-def load(name: str) -> dict[str, Any] | None:
-    """Return the results of an experiment, None if it has not been run in full."""
-    path = FOLDER / f"{name}.json"
-    results: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    return results
+def overview(there: dict[str, dict[str, Any]]) -> str:
+    """Return the table that counts the verdicts."""
+    rows, total = [], Counter[str]()
+    for name, title in TITLES.items():
+        counts = Counter(row["verdict"] for row in there.get(name, {"claims": []})["claims"])
+        total += counts
+        numbers = [str(counts[verdict] or "") for verdict in VERDICTS] if counts else ["", "", "", "", "not run yet"]
+        rows.append((f"[{title}]({page_of(name)})", *numbers))
+    rows.append(("all", *(str(total[verdict]) for verdict in VERDICTS)))
+    return pipes(("", *VERDICTS.values()), rows, "---:")
 
 
-def figures(name: str, folder: str) -> str:
-    """Return a paragraph with each figure of an experiment: the one of its name first, then those that add to it."""
-    paths = sorted({*FOLDER.glob(f"{name}.png"), *FOLDER.glob(f"{name}_*.png")}, key=lambda path: path.stem)
-    paths = [path for path in paths if name.endswith("_gpu") or not path.stem.endswith("_gpu")]  # results of their own
-    return "\n".join(f"![{ALTS.get(path.stem, TITLES[name])}]({folder}{path.name})\n" for path in paths)
+def verdicts(results: dict[str, Any]) -> str:
+    """Return the table of an experiment's claims and verdicts."""
+    rows = [(row["id"], typeset(row["claimed"]), row["verdict"]) for row in results["claims"]]
+    return pipes(("", "claim", "verdict"), rows)
 
 
-def table(results: dict[str, Any], measured: str = "measured") -> str:
-    """Return the table of claims."""
-    columns = ("id", "claimed", "measured", "effect", "verdict")
-    rows = [f"| {' | '.join(row[column] for column in columns)} |" for row in results["claims"]]
-    return "\n".join(
-        [f"| | claimed | {measured} | effect [95 % interval] | verdict |", "|---|---|---|---|---|", *rows, ""]
-    )
+def provenance(there: dict[str, dict[str, Any]]) -> str:
+    """Return the table of the runs behind each experiment, and of their files."""
+    rows = []
+    for name, results in there.items():
+        script = name.removesuffix("_gpu")  # the benchmark has two files of results
+        files = f"[`{script}.py`](../../examples/{script}.py)", f"[`{name}.json`]({name}.json)"
+        rows.append((*files, str(len(results["runs"])), seeds(results), hours(results), machine(results)))
+    return pipes(("script", "every number", "runs", "seeds", "hours", "machine"), rows)
+
+
+def pipes(heads: tuple[str, ...], rows: list[tuple[str, ...]], align: str = "---") -> str:
+    """Return a table of plain Markdown; ``align`` is of all columns but the first."""
+    rule = "|---|" + f"{align}|" * (len(heads) - 1)
+    return "\n".join(["| " + " | ".join(heads) + " |", rule, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def made(name: str, results: dict[str, Any], folder: str) -> str:
     """Return how the results were made: how many runs, how long they took, and on what."""
-    seeds: dict[str, set[int]] = {}
-    for run in results["runs"]:
-        seeds.setdefault(run["name"], set()).add(run["seed"])
-    most = max(len(found) for found in seeds.values())
-    fewer = [f"{run}: {len(found)}" for run, found in seeds.items() if len(found) < most]
-    hours = sum(run.get("seconds", sum(run.get("history", {}).get("seconds", []))) for run in results["runs"]) / 3600
-    environment = results["environment"]
-    script = name.removesuffix("_gpu")  # the benchmark has two files of results
+    script = name.removesuffix("_gpu")
     return (
-        f"{len(results['runs'])} runs with {most} seed{'s' * (most > 1)} each"
-        + (f" (fewer where a run is long: {', '.join(fewer)})" if fewer else "")
-        + f", {hours:.1f} hours in all, one run after the other, on {environment['cpu']} with "
-        f"NumPy {environment['numpy']} and {environment['blas']}. "
-        f"Script: [`{script}.py`](../../examples/{script}.py); every number: [`{name}.json`]({folder}{name}.json).\n"
+        f"{len(results['runs'])} runs with {seeds(results)}, {hours(results)} hours in all, one run after the other, "
+        f"on {machine(results)}. Script: [`{script}.py`](../../examples/{script}.py); every number: "
+        f"[`{name}.json`]({folder}{name}.json).\n"
     )
+
+
+def seeds(results: dict[str, Any]) -> str:
+    """Return how many seeds each run has."""
+    found: dict[str, set[int]] = {}
+    for run in results["runs"]:
+        found.setdefault(run["name"], set()).add(run["seed"])
+    most = max(map(len, found.values()))
+    fewer = [f"{run}: {len(of_run)}" for run, of_run in found.items() if len(of_run) < most]
+    where = f" (fewer where a run is long: {', '.join(fewer)})" if fewer else ""
+    return f"{most} seed{'s' * (most > 1)} each{where}"
+
+
+def hours(results: dict[str, Any]) -> str:
+    """Return how many hours the runs took, one after the other."""
+    seconds = (run.get("seconds", sum(run.get("history", {}).get("seconds", []))) for run in results["runs"])
+    return f"{sum(seconds) / 3600:.1f}"
+
+
+def machine(results: dict[str, Any]) -> str:
+    """Return on what the runs were made."""
+    environment = results["environment"]
+    return f"{environment['cpu']} with NumPy {environment['numpy']} and {environment['blas']}"
 
 
 if __name__ == "__main__":

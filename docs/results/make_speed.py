@@ -12,7 +12,9 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 DOCS = FOLDER.parent
-sys.path.insert(0, str(DOCS.parent / "examples"))
+sys.path[:0] = [str(FOLDER), str(DOCS.parent / "examples")]
+
+import make_figures  # noqa: E402
 
 from lab.contestants.task import OPTIMIZERS  # noqa: E402
 from lab.ratios import ratio, seconds  # noqa: E402
@@ -82,6 +84,9 @@ def facts(results: Results) -> dict[str, str]:
         "products": products_table(results),
         "fused_update": milliseconds(results, "update, SGD", "PyTorch fused"),
         "targets": targets_table(results),
+        "figure_roofline": make_figures.grid(results, "benchmark", "results/", "roofline", "shares"),
+        "figure_steps": make_figures.grid(results, "benchmark", "results/", "steps", "memory"),
+        "figure_costs": make_figures.grid(results, "benchmark", "results/", "cost"),
         "evaluate_ms": milliseconds(results, "evaluate", "minidl"),
         "load_s": f"{median(seconds(results, 'load MNIST')['minidl']):.2f}",
         "import_ms": middle["minidl"],
@@ -111,13 +116,17 @@ def share(results: Results, optimizer: str, batch: int, kind: str) -> str:
 
 
 def steps_table(results: Results) -> str:
-    """Return the time of a step for each contestant, and as a multiple of the products."""
-    names = results.settings["contestants"]
-    runs = [f"{optimizer}, batch {size}" for optimizer in OPTIMIZERS for size in results.settings["batch_sizes"]]
-    rows = [f"| | {' | '.join(runs)} |", "|---|" + "---:|" * len(runs)]
-    for name in names:
+    """Return the time of a step for each contestant, and as a multiple of the products; a table for each optimiser."""
+    return "\n\n".join(steps_of(results, optimizer) for optimizer in OPTIMIZERS)
+
+
+def steps_of(results: Results, optimizer: str) -> str:
+    """Return the table of one optimiser."""
+    sizes = results.settings["batch_sizes"]
+    rows = [f"| {optimizer} | {' | '.join(f'batch {size}' for size in sizes)} |", "|---|" + "---:|" * len(sizes)]
+    for name in results.settings["contestants"]:
         cells = []
-        for run in runs:
+        for run in [f"{optimizer}, batch {size}" for size in sizes]:
             times = ratio(results, run, name, "floor")
             shown = "" if times is None else milliseconds(results, run, name)
             cells.append(shown if times is None or name == "floor" else f"{shown}: {times}")
@@ -238,11 +247,11 @@ def missing(results: Results) -> str:
 
 
 def targets_table(results: Results) -> str:
-    """Return the targets beside what was measured."""
+    """Return the targets, whether they are met, and what was measured."""
     rows = [
-        f"| {row['id']} | {row['claimed']} | {row['measured']} | {row['verdict']} |" for row in results.data["claims"]
+        f"| {row['id']} | {row['claimed']} | {row['verdict']} | {row['measured']} |" for row in results.data["claims"]
     ]
-    return "\n".join(["| | target | measured | verdict |", "|---|---|---|---|", *rows])
+    return "\n".join(["| | target | verdict | measured |", "|---|---|---|---|", *rows])
 
 
 def milliseconds(results: Results, run: str, name: str) -> str:
