@@ -68,6 +68,7 @@ epub_exclude_files = ["_static/tex-svg.js"]  # formulas are MathML there
 copybutton_selector = ".highlight-python pre, .highlight-sh pre"  # not what was printed
 html_show_sphinx = False
 html_copy_source = False
+html_math_renderer = "mathjax"
 mathjax_path = "tex-svg.js"  # one file, with its fonts
 mathjax3_config = {"options": {"enableMenu": False}}  # the menu would load more
 pygments_style, pygments_dark_style = "tango", "monokai"

@@ -32,7 +32,7 @@ def modules_on(page: Path) -> list[str]:
 
 
 def explained() -> dict[str, str]:
-    """Return a line for the page of each module in the reference: where it is derived, or explained if no formula is."""
+    """Return a line for each module's page in the reference: where it is derived, or explained if no formula is."""
     pages: dict[str, list[Path]] = {}
     for page in sorted(ENGINE.rglob("*.md")):
         for module in modules_on(page):

@@ -82,7 +82,7 @@ def restated(text: str) -> str:
 
 
 def timed(section: str) -> str:
-    """Return a section of the page of paths: minutes in brackets behind each link to a page, their sum in the heading."""
+    """Return a section of the page of paths: minutes in brackets behind a link to a page, their sum in the heading."""
     total = 0.0
 
     def stated(match: re.Match[str]) -> str:
