@@ -34,6 +34,8 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "cross_references",
+    "mathml",
     "listings",
     "badges",
 ]
@@ -61,11 +63,13 @@ html_theme = "furo"
 html_title = "minidl"
 mathjax_folder = find_spec("sphinx-mathjax-offline").submodule_search_locations[0]
 html_static_path = ["_static", f"{mathjax_folder}/static/mathjax/tex-svg.js"]
-html_css_files = ["book.css"]
+html_css_files = ["book.css", "print.css"]
 viewcode_follow_imported_members = False  # each name is documented where it is defined
+epub_exclude_files = ["_static/tex-svg.js"]  # formulas are MathML there
 copybutton_selector = ".highlight-python pre, .highlight-sh pre"  # not what was printed
 html_show_sphinx = False
 html_copy_source = False
+html_math_renderer = "mathjax"
 mathjax_path = "tex-svg.js"  # one file, with its fonts
 mathjax3_config = {"options": {"enableMenu": False}}  # the menu would load more
 pygments_style, pygments_dark_style = "tango", "monokai"

@@ -15,7 +15,7 @@ LINES, WORDS = 12, 200
 """A minute."""
 ROOT = Path(__file__).parent.parent
 ENGINE, START = ROOT / "docs" / "engine", ROOT / "docs" / "start"
-STATING = (ROOT / "docs" / "index.md", START / "map.md")
+STATING = (ROOT / "docs" / "index.md", START / "paths.md", START / "map.md")
 """The pages that state times."""
 PATH = ("backend", "initializers", "layers", "losses", "optimizers", "model", "loop", "datasets", "fitting")
 FOLDERS = (
@@ -77,7 +77,22 @@ def restated(text: str) -> str:
     nine = r"(nine\s+pages\s+take\s+about) \d+ (minutes,\s+the\s+nine\s+files\s+about) \d+"
     text = re.sub(nine, rf"\1 {page:.0f} \2 {source:.0f}", text)
     opening = minutes_of_page(START / "what_a_network_is.md")
-    return re.sub(r"(What a network is\]\([\w/]+\.md\),\s+about) \d+", rf"\1 {opening:.0f}", text)
+    text = re.sub(r"(What a network is\]\([\w/]+\.md\),\s+about) \d+", rf"\1 {opening:.0f}", text)
+    return "".join(map(timed, re.split(r"^(?=## )", text, flags=re.MULTILINE)))
+
+
+def timed(section: str) -> str:
+    """Return a section of the page of paths: minutes in brackets behind a link to a page, their sum in the heading."""
+    total = 0.0
+
+    def stated(match: re.Match[str]) -> str:
+        nonlocal total
+        minutes = minutes_of_page(START / match[2])
+        total += minutes
+        return f"{match[1]}{match[3]}({max(minutes, 1):.0f} min)"
+
+    section = re.sub(r"(\[[^\]]*\]\(([\w/.]+\.md)\))(\s+)\(\d+ min\)", stated, section)
+    return re.sub(r"^(## .*, about) \d+", rf"\1 {total:.0f}", section)
 
 
 def main() -> None:

@@ -3,10 +3,13 @@
 import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 
@@ -86,6 +89,69 @@ def test_a_listing_of_a_module_links_to_its_place_in_the_source(pages):
             assert any(link.endswith(target) for link in links for target in targets), f"{page}: {name}"
             count += 1
     assert count > 80
+
+
+def test_the_pages_of_the_path_follow_each_other(pages):
+    names = re.findall(r"^\d\. \[.*\]\((\w+)\.md\)", (ENGINE / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(names) == 9
+    for name, following in zip(["index", *names], [*names, "../experiments/index"], strict=True):
+        (built,) = (path for path in pages if path.match(f"engine/{name}.html"))
+        assert pages[built].find("link", rel="next")["href"] == f"{following}.html", name
+
+
+def test_the_reference_and_the_engine_link_to_each_other(pages):
+    (folder,) = {path.parent for path in pages if path.name == "search.html"}
+    reference = {path: page for path, page in pages.items() if path.parent == folder / "reference" / "_modules"}
+    engine = {path: page for path, page in pages.items() if path.is_relative_to(folder / "engine")}
+    for one, other, folder_of_other in ((reference, engine, "engine"), (engine, reference, "reference")):
+        for path, page in one.items():
+            if path != folder / "engine" / "index.html":
+                targets = [urlsplit(link["href"]).path for link in page.select("article a[href]")]
+                links = {(path.parent / target).resolve() for target in targets}
+                assert links & set(other), f"{path}: no link to the {folder_of_other}"
+    for name in ("backend", "initializers", "layers", "losses", "optimizers", "model", "loop", "datasets", "fitting"):
+        module = reference[folder / "reference" / "_modules" / f"minidl.{name}.html"]
+        assert f"../../engine/{name}.html" in [link["href"] for link in module.select("article a[href]")]
+        links = [link["href"] for link in engine[folder / "engine" / f"{name}.html"].select("article p em a[href]")]
+        assert f"../reference/_modules/minidl.{name}.html#module-minidl.{name}" in links
+
+
+def test_nothing_private_is_in_the_reference(pages):
+    names = [element["id"] for page in pages.values() for element in page.select("dt.sig[id]")]
+    assert len(names) > 400
+    assert not [name for name in names if any(part.startswith("_") for part in name.split("."))]
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_cheat_sheet_is_one_page_of_paper(pages, tmp_path):
+    (sheet,) = (path for path in pages if path.match("reference/cheat_sheet.html"))
+    printed = tmp_path / "sheet.pdf"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", "--virtual-time-budget=20000"]
+    options += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={printed}"]
+    subprocess.run([CHROMIUM, *options, sheet.as_uri()], check=True, capture_output=True, timeout=120)
+    paper = printed.read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) == 1
+    width, height = map(float, re.findall(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", paper)[0])
+    assert (round(width), round(height)) == (595, 842)  # A4, in points
+
+
+def test_the_epub_has_every_formula_and_needs_no_script(pages, tmp_path):
+    (folder,) = {path.parent for path in pages if path.name == "search.html"}
+    command = [sys.executable, "-m", "sphinx", "-W", "-n", "-q", "-b", "epub", "-d", folder / ".doctrees"]
+    made = subprocess.run([*command, ROOT / "docs", tmp_path], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    (book,) = tmp_path.glob("*.epub")
+    with zipfile.ZipFile(book) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".js")]
+        texts = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".xhtml")]
+    for text in texts:
+        assert "<script" not in text
+        ElementTree.fromstring(text)  # well-formed
+    formulas = sum(len(page.select("article .math")) for page in pages.values())
+    assert sum(text.count("<math ") for text in texts) == formulas
 
 
 def test_each_image_has_an_alt_text_of_its_own(pages):

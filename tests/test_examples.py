@@ -411,7 +411,7 @@ def test_claims_whose_runs_are_missing_are_not_tested(tmp_path):
 
 def test_the_smallest_batches_have_fewer_seeds(monkeypatch):
     planned = []
-    monkeypatch.setattr(chapter37, "conduct", lambda results, plan, *_: planned.extend(plan))
+    monkeypatch.setattr(chapter37, "conduct", lambda results, plan, *_, **__: planned.extend(plan))
     chapter37.main(["--batch-sizes", "1", "2", "64", "--seeds", "0", "1", "2", "3", "4"])
     seeds = {size: [run.seed for run in planned if run.name == f"batch {size}"] for size in (1, 2, 64)}
     assert seeds == {1: [0, 1, 2], 2: [0, 1, 2], 64: [0, 1, 2, 3, 4]}

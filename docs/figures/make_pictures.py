@@ -275,6 +275,41 @@ def schedule_shapes() -> Figure:
     return figure
 
 
+def lost_digits() -> Figure:
+    """Draw the error of a sum of tenths in float32, in per cent, added one after another and in pairs of halves."""
+    figure, (ax,) = panels(1, 1, 260)
+    tenths = np.full(1_000_000, 0.1, dtype="float32")
+    counts = np.arange(10_000, 1_000_001, 10_000)
+    true = counts * float(tenths[0])
+    one_by_one = np.cumsum(tenths)[counts - 1].astype("float64")
+    in_pairs = np.array([float(tenths[:count].sum()) for count in counts])
+    for sums, colour, name, place in ((one_by_one, RED, "one by one", 60), (in_pairs, BLUE, "in pairs", 98)):
+        error = 100 * (sums / true - 1)
+        ax.plot(counts, error, color=colour)
+        ax.text(counts[place], error[place] + 0.06, name, ha="right")
+    ax.set(xticks=[0, 500_000, 1_000_000], xlabel="numbers added", yticks=[-0.5, 0, 0.5, 1])
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.set_title("error of the sum in %", loc="left")
+    return figure
+
+
+def two_losses() -> Figure:
+    """Draw the losses of two epochs of four batches, each update halving it, their means, and what is measured."""
+    figure, (ax,) = panels(1, 1, 270)
+    losses = 8.0 / 2 ** np.arange(9)
+    ax.plot(np.arange(8), losses[:8], "o", color=BLUE)
+    for epoch in (0, 1):
+        mean = losses[4 * epoch : 4 * epoch + 4].mean()
+        ax.plot([4 * epoch, 4 * epoch + 3], [mean, mean], color=ORANGE)
+    ax.plot([4, 8], losses[[4, 8]], "s", color=RED, markersize=7, markerfacecolor="white", markeredgewidth=2)
+    ax.text(0.3, 7.9, "a batch, before its update", color=BLUE, va="center")
+    ax.text(3.2, 3.75, "mean of the epoch's batches", color="#8a5f00", va="center")
+    ax.text(8.3, 1.5, "measured after the epoch", color=RED, ha="right", va="center")
+    ax.set(xticks=range(9), xlabel="updates made", yticks=[0, 2, 4, 6, 8], ylim=(-0.3, 8.8))
+    ax.set_title("loss", loc="left")
+    return figure
+
+
 def dropout() -> Figure:
     """Draw what dropout makes of eight samples of five ones: two batches in training, and one in evaluation."""
     figure, axes = panels(1, 3, 250)
@@ -418,6 +453,8 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "initial_spread": initial_spread,
     "graph": graph,
     "schedule_shapes": schedule_shapes,
+    "lost_digits": lost_digits,
+    "two_losses": two_losses,
     "dropout": dropout,
     "batch_norm": batch_norm,
     "augmented_digits": augmented_digits,
