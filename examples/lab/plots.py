@@ -124,7 +124,7 @@ def band(axes: Axes, x: Curves, curves: Curves, colour: Any, label: str, **style
 
 def legend_below(axes: Axes, columns: int = 2, **more: Any) -> None:
     """Put the legend below the axes, where it covers no curve."""
-    below = axes.transAxes + ScaledTranslation(0, -42 / 72, axes.figure.dpi_scale_trans)
+    below = axes.transAxes + ScaledTranslation(0, -39 / 72, axes.figure.dpi_scale_trans)
     more |= {"loc": "upper right", "bbox_to_anchor": (1, 0), "bbox_transform": below, "borderaxespad": 0}
     axes.legend(ncols=columns, frameon=False, alignment="left", **more)
 
