@@ -114,3 +114,16 @@ def test_the_cheat_sheet_has_the_optimisers_with_their_defaults():
 def test_the_loop_on_the_cheat_sheet_has_eleven_lines():
     (code,) = re.findall(r"^```python\n(.*?)^```$", read("reference/cheat_sheet"), re.MULTILINE | re.DOTALL)
     assert len([line for line in code.splitlines() if line]) == 11
+
+
+def test_formulas_become_mathml(monkeypatch):
+    pytest.importorskip("latex2mathml", reason="the ePub is made where minidl[docs] is installed")
+    monkeypatch.syspath_prepend(DOCS)
+    from mathml import converted
+
+    half = converted(r"\tfrac12 (\eta - 1)", "inline")  # which the converter of docutils gets wrong
+    assert re.search(r"<mfrac><mn>1</mn><mn>2</mn></mfrac>", re.sub("</?mrow>", "", half))
+    assert "<mtext>d</mtext><mi>x</mi>" in converted(r"\mathrm{d}x", "inline")
+    assert 'display="block"' in converted("x", "block")
+    with pytest.raises(ValueError, match="unheard"):
+        converted(r"\unheard x", "inline")
