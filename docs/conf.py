@@ -19,7 +19,7 @@ from sphinx.util.nodes import make_refnode
 
 import minidl
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the extension `listings`
+sys.path.insert(0, str(Path(__file__).parent))  # for the extensions that are ours
 
 project = "minidl"
 author = "the minidl authors"
@@ -35,6 +35,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "listings",
+    "interactive",
 ]
 exclude_patterns = ["_build", "README.md", "experiments/_tables"]
 nitpicky = True

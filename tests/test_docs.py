@@ -34,6 +34,7 @@ NOT_CODE = {
     "{eval-rst}",
     "{glossary}",
     "{include}",
+    "{interactive}",
     "{literalinclude}",
     "{note}",
     "{toctree}",
