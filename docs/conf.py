@@ -36,6 +36,7 @@ extensions = [
     "sphinx_design",
     "listings",
     "interactive",
+    "notebooks",
 ]
 exclude_patterns = ["_build", "README.md", "experiments/_tables"]
 nitpicky = True
