@@ -19,7 +19,7 @@ from sphinx.util.nodes import make_refnode
 
 import minidl
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the extensions `listings` and `badges`
+sys.path.insert(0, str(Path(__file__).parent))  # for the extensions that are ours
 
 project = "minidl"
 author = "the minidl authors"
@@ -38,6 +38,8 @@ extensions = [
     "mathml",
     "listings",
     "badges",
+    "interactive",
+    "notebooks",
 ]
 exclude_patterns = ["_build", "README.md", "experiments/_tables"]
 nitpicky = True

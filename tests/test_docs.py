@@ -35,6 +35,7 @@ NOT_CODE = {
     "{eval-rst}",
     "{glossary}",
     "{include}",
+    "{interactive}",
     "{list-table}",
     "{literalinclude}",
     "{note}",

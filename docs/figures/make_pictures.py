@@ -148,23 +148,38 @@ OPTIMIZERS: dict[str, tuple[minidl.Optimizer, str, str]] = {  # with what each r
 def ravine() -> Figure:
     """Draw twenty steps of each optimiser down the same ravine, twenty times as steep across as along."""
     figure, axes = panels(3, 2, 540, sharex=True, sharey=True)
+    for ax, (name, (optimizer, memory, step)) in zip(axes, OPTIMIZERS.items(), strict=True):
+        draw_descent(ax, optimizer)
+        ax.set_title(f"{name}\n{memory}\n{step}", loc="left")
+    return figure
+
+
+def momentum() -> Figure:
+    """Draw twenty steps down the ravine, without momentum and with it, at a low and at a high learning rate."""
+    figure, axes = panels(2, 2, 340, sharex=True, sharey=True)
+    settings = {(0.03, 0.0): "creeps", (0.11, 0.0): "diverges", (0.03, 0.8): "arrives", (0.11, 0.5): "arrives"}
+    for ax, ((rate, gamma), name) in zip(axes, settings.items(), strict=True):
+        draw_descent(ax, minidl.Momentum(rate, gamma=gamma))
+        ax.set_title(f"η = {rate}, γ = {gamma:g}\n{name}", loc="left")
+    return figure
+
+
+def draw_descent(ax: Axes, optimizer: minidl.Optimizer) -> None:
+    """Draw a ravine, and twenty steps down it."""
     curvatures = np.array([1.0, 20.0])
     across, along = np.meshgrid(np.linspace(-1.5, 1.5, 80), np.linspace(-5, 2, 80))
     loss = (curvatures[0] * along**2 + curvatures[1] * across**2) / 2
-    for ax, (name, (optimizer, memory, step)) in zip(axes, OPTIMIZERS.items(), strict=True):
-        w = np.array([-4.0, 1.0])
-        path = [w.copy()]
-        for _ in range(20):
-            optimizer.step(w, curvatures * w)
-            path.append(w.copy())
-        ax.contour(along, across, loss, levels=[0.3, 2, 6, 13, 25], colors="#a0a0a0", linewidths=0.8)
-        ax.plot(*np.transpose(path), "o-", color=BLUE, markersize=3, linewidth=1.2)
-        ax.plot(*path[0], "s", color=ORANGE, markersize=7)
-        ax.plot(0, 0, "*", color=RED, markersize=11)
-        ax.set(xlim=(-5, 2), ylim=(-1.5, 1.5), xticks=[], yticks=[])
-        ax.set_title(f"{name}\n{memory}\n{step}", loc="left")
-        ax.spines[:].set_visible(True)
-    return figure
+    w = np.array([-4.0, 1.0])
+    path = [w.copy()]
+    for _ in range(20):
+        optimizer.step(w, curvatures * w)
+        path.append(w.copy())
+    ax.contour(along, across, loss, levels=[0.3, 2, 6, 13, 25], colors="#a0a0a0", linewidths=0.8)
+    ax.plot(*np.transpose(path), "o-", color=BLUE, markersize=3, linewidth=1.2)
+    ax.plot(*path[0], "s", color=ORANGE, markersize=7)
+    ax.plot(0, 0, "*", color=RED, markersize=11)
+    ax.set(xlim=(-5, 2), ylim=(-1.5, 1.5), xticks=[], yticks=[])
+    ax.spines[:].set_visible(True)
 
 
 RULES: list[tuple[Initializer, str, int]] = [  # with a colour, and the layer below which the name has room
@@ -450,6 +465,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "dense_shapes": dense_shapes,
     "regimes": regimes,
     "ravine": ravine,
+    "momentum": momentum,
     "initial_spread": initial_spread,
     "graph": graph,
     "schedule_shapes": schedule_shapes,
