@@ -144,7 +144,7 @@ def parts_of(text: str) -> list[str]:
 
 
 def typeset(text: str) -> str:
-    """Return a text with the signs that print has: a minus, a space before the per cent, powers of ten, whole intervals."""
+    """Return a text with the signs that print has: a minus, a space before per cent, powers of ten, whole intervals."""
     text = re.sub(r"\b(\d[\d.]*)e([+-]\d+)", power_of_ten, text)
     text = re.sub(r"(?<![\w)\]])-(?=\d)", "−", text)
     text = re.sub(r"\[[^\]]*\]", lambda interval: interval[0].replace(" ", NBSP), text)  # on one line
