@@ -26,7 +26,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def mark_verdicts(_app: Sphinx, doctree: nodes.document) -> None:
     """Make badges of the verdicts in the tables of a page."""
     for table in doctree.findall(nodes.table):
-        for cell in table.findall(nodes.entry):
+        for cell in (cell for body in table.findall(nodes.tbody) for cell in body.findall(nodes.entry)):
             verdict = cell.astext()
             if verdict in CLASSES and isinstance(cell[0], nodes.paragraph):
                 cell[0].children = []

@@ -215,6 +215,12 @@ def test_the_page_of_results_is_what_the_results_say():
         for row, shown in zip(claims, cells, strict=True):
             assert f"| {row['id']} | {make_page.typeset(row['claimed'])} | {row['verdict']} |" in page
             assert numbers_in(tame(shown)) == numbers_in(tame(" ".join(row[key] for key in ORDER)))
+    results = [make_page.load(name) for name in make_page.TITLES]
+    verdicts = [row["verdict"] for found in results if found for row in found["claims"]]
+    counted = re.findall(r"(\d+)\s([a-z ]+[a-z])", page.partition("\n| all |")[2].partition("\n")[0])
+    assert {word: int(count) for count, word in counted} == {
+        words: verdicts.count(verdict) for verdict, words in make_page.VERDICTS.items() if verdict in verdicts
+    }
 
 
 ORDER = ("id", "claimed", "verdict", "effect", "measured")

@@ -46,7 +46,7 @@ PAGES = {"fine_tuning": "../experiments/learning_rate.md"} | dict.fromkeys(
 """Where an experiment is described, if not on a page of its name."""
 VERDICTS = {REPRODUCED: "reproduced", NOT_REPRODUCED: "not reproduced", UNDECIDED: "undecided"}
 VERDICTS |= {BY_DEFINITION: "by definition", NOT_TESTED: "not tested"}
-"""The verdicts, and how the overview heads their columns."""
+"""The verdicts, in the words of the overview."""
 HOME = ("test_epoch", "test_updates")
 """The panels of chapter 37 that the first page of the book shows."""
 EXPONENTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -144,10 +144,10 @@ def parts_of(text: str) -> list[str]:
 
 
 def typeset(text: str) -> str:
-    """Return a text with the signs that print has: a minus, a space before per cent, powers of ten, whole intervals."""
+    """Return a text as print has it: a minus, powers of ten, a space before the per cent, intervals on one line."""
     text = re.sub(r"\b(\d[\d.]*)e([+-]\d+)", power_of_ten, text)
     text = re.sub(r"(?<![\w)\]])-(?=\d)", "−", text)
-    text = re.sub(r"\[[^\]]*\]", lambda interval: interval[0].replace(" ", NBSP), text)  # on one line
+    text = re.sub(r"\[[^\]]*\]", lambda interval: interval[0].replace(" ", NBSP), text)
     return re.sub(r"(?<=\d)%", f"{NBSP}%", text)
 
 
@@ -222,14 +222,17 @@ def page_of(name: str) -> str:
 
 def overview(there: dict[str, dict[str, Any]]) -> str:
     """Return the table that counts the verdicts."""
-    rows, total = [], Counter[str]()
-    for name, title in TITLES.items():
-        counts = Counter(row["verdict"] for row in there.get(name, {"claims": []})["claims"])
-        total += counts
-        numbers = [str(counts[verdict] or "") for verdict in VERDICTS] if counts else ["", "", "", "", "not run yet"]
-        rows.append((f"[{title}]({page_of(name)})", *numbers))
-    rows.append(("all", *(str(total[verdict]) for verdict in VERDICTS)))
-    return pipes(("", *VERDICTS.values()), rows, "---:")
+    counts = {name: Counter(row["verdict"] for row in results["claims"]) for name, results in there.items()}
+    rows = [
+        (f"[{title}]({page_of(name)})", counted(counts[name]) if name in counts else "not run in full yet")
+        for name, title in TITLES.items()
+    ]
+    return pipes(("", "claims"), [*rows, ("all", counted(sum(counts.values(), Counter())))])
+
+
+def counted(counts: Counter[str]) -> str:
+    """Return how often there is each verdict, in words."""
+    return ", ".join(f"{counts[verdict]}{NBSP}{words}" for verdict, words in VERDICTS.items() if counts[verdict])
 
 
 def verdicts(results: dict[str, Any]) -> str:
@@ -243,14 +246,15 @@ def provenance(there: dict[str, dict[str, Any]]) -> str:
     rows = []
     for name, results in there.items():
         script = name.removesuffix("_gpu")  # the benchmark has two files of results
-        files = f"[`{script}.py`](../../examples/{script}.py)", f"[`{name}.json`]({name}.json)"
-        rows.append((*files, str(len(results["runs"])), seeds(results), hours(results), machine(results)))
-    return pipes(("script", "every number", "runs", "seeds", "hours", "machine"), rows)
+        files = f"[`{name}.json`]({name}.json) by [`{script}.py`](../../examples/{script}.py)"
+        runs = f"{len(results['runs'])} with {seeds(results)}"
+        rows.append((files, runs, f"{hours(results)} hours on {machine(results)}"))
+    return pipes(("every number", "runs", "time, one run after the other"), rows)
 
 
-def pipes(heads: tuple[str, ...], rows: list[tuple[str, ...]], align: str = "---") -> str:
-    """Return a table of plain Markdown; ``align`` is of all columns but the first."""
-    rule = "|---|" + f"{align}|" * (len(heads) - 1)
+def pipes(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a table of plain Markdown."""
+    rule = "|" + "---|" * len(heads)
     return "\n".join(["| " + " | ".join(heads) + " |", rule, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
