@@ -29,6 +29,11 @@ OUTPUT = "text"
 NOT_RUN = " .noeval"
 """What tells Jupytext that a block is no cell."""
 DROPPED = ("{toctree}", "{eval-rst}", "{contents}")
+WITHOUT_TITLE = ("{container}", "{interactive}")
+HEAD = re.compile(r"(?::[a-z-]+:.*\n)*")
+"""The options of a block; a block inside it has its own."""
+ROUND = str.maketrans("[]", "()")
+"""Brackets, as the text of a picture may have them."""
 TITLES = {"{note}": "Note.", "{tip}": "Tip.", "{important}": "Important.", "{warning}": "Warning."}
 
 
@@ -73,7 +78,8 @@ def markdown(text: str, folder: Path, cell: str = "python") -> str:
 
 def block(language: str, argument: str, content: str, folder: Path, cell: str) -> str:
     """Return what becomes of a fenced block."""
-    options, body = dict(OPTION.findall(content)), OPTION.sub("", content).strip("\n")
+    head = HEAD.match(content)[0]
+    options, body = dict(OPTION.findall(head)), content[len(head) :].strip("\n")
     if language == "python":
         return f"```{cell}\n{content}```"
     if language == "{literalinclude}":
@@ -82,12 +88,19 @@ def block(language: str, argument: str, content: str, folder: Path, cell: str) -
         return markdown((folder / argument).read_text(encoding="utf-8"), folder, cell)
     if language == "{dropdown}":
         return solution(argument, markdown(content, folder, 'python tags=["solution"] jupyter={"source_hidden": true}'))
+    if language == "{figure}":
+        alt = options["alt"].strip('"').translate(ROUND)
+        return f"![{alt}]({argument})\n\n{plain(body)}\n"
+    if language == "{list-table}":  # its rows are a list, and so it stays
+        return plain(
+            re.sub(r"```\{dropdown\} *([^\n]*)\n(.*?)^ *```$", r"\1:\n\2", body, flags=re.MULTILINE | re.DOTALL)
+        )
     if language in DROPPED:
         return ""
     if language == "{code-block}":
         return f"```{argument}{NOT_RUN}\n{body}\n```"
     if language.startswith("{"):  # an admonition, or another box
-        title = TITLES.get(language, argument)
+        title = TITLES.get(language, "" if language in WITHOUT_TITLE else argument)
         return (f"**{plain(title)}**\n\n" if title else "") + markdown(body, folder, cell)
     return f"```{language}{NOT_RUN}\n{content}```"
 

@@ -106,7 +106,7 @@ def test_the_text_of_a_notebook_is_plain_markdown(page):
             solutions += [cell] if "solution" in cell.metadata.get("tags", []) else []
             continue
         prose = re.sub(r"^```.*?^```$", "", cell.source, flags=re.MULTILINE | re.DOTALL)
-        assert not re.search(r"\{[\w:-]+\}`|^\{[.#]|^`{3,}\{|\.noeval|^:\w+:", cell.source, re.MULTILINE), cell.source
+        assert not re.search(r"\{[\w:-]+\}`|^\{[.#]|`{3,}\{|\.noeval|^:\w+:", cell.source, re.MULTILINE), cell.source
         assert not re.search(r"\]\((?!https?:|attachment:)\S", prose), cell.source  # a link to a file
         for name in re.findall(r"\(attachment:([^)]+)\)", prose):
             assert all(cell.attachments[name].values())
@@ -133,11 +133,14 @@ def test_a_page_becomes_cells(tmp_path):
     assert "# Title\n\nSee *this* page, [that](https://example.org) and a batch." in text
     assert "```python\ndef f():\n    return 1\n```" in text
     assert "![A dot](attachment:dot.svg)" in text
+    assert "![A dot (0, 1)](attachment:dot.svg)\n\nThe dot" in text
+    assert "* - A1\n  - Measured:\n    one" in text
     assert "| b |" in text
     assert "**Exercise 1: two**\n\nWhat is 2?" in text
     assert "<details><summary>Solution</summary>\n\nTwo.\n\n</details>" in text
     assert not any(word in text for word in ("{.wide}", "1\n\nAfter", "toctree", "noeval"))
-    assert [cell.attachments["dot.svg"] for cell in cells if "attachments" in cell] == [{"image/svg+xml": "PHN2Zy8+"}]
+    attached = [cell.attachments for cell in cells if "attachments" in cell]
+    assert attached == 2 * [{"dot.svg": {"image/svg+xml": "PHN2Zy8+"}}]
 
 
 PAGE = """# Title
@@ -161,6 +164,23 @@ After.
 
 ```{include} part.md
 ```
+
+````{container} panels
+```{figure} dot.svg
+:alt: "A dot [0, 1]"
+
+The dot
+```
+````
+
+````{list-table}
+:header-rows: 1
+
+* - A1
+  - ```{dropdown} Measured
+    one
+    ```
+````
 
 ```{toctree}
 other
