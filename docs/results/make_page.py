@@ -186,7 +186,9 @@ def with_table(readme: str) -> str:
     assert results is not None
     rows = [(row["id"], typeset(row["claimed"]), row["verdict"], brief(row)) for row in results["claims"]]
     made = pipes(("", "claim", "verdict", "effect [95 % interval]"), rows)
-    return re.sub(r"(?m)^\| \| claim.*\n(\|.*\n)+", lambda _: made, readme)
+    renewed, count = re.subn(r"(?m)^\| +\| claim.*\n(\|.*\n)+", lambda _: made, readme)
+    assert count == 1, 'the README has no table with the column "claim"'
+    return renewed
 
 
 def brief(row: dict[str, str]) -> str:
@@ -203,7 +205,7 @@ def page() -> str:
     head = (
         "# All verdicts\n\n"
         "How many claims of each text hold, and which. The page of each experiment has the figures, the effects with "
-        "their intervals, and what was measured. [The experiments](../experiments/index.md) says what the words mean, "
+        "their intervals, and what was measured. [The experiments](../experiments/index.md) explain the words, "
         "and [the rules](../experiments/rules.md) have the reason for each verdict. "
         "[`make_page.py`](make_page.py) writes this page from the results beside it.\n"
     )
