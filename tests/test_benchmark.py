@@ -314,6 +314,7 @@ def test_who_is_ahead_is_said_by_the_numbers():
 
 
 def test_the_cost_of_fusing_is_measured():
+    pytest.importorskip("numba")
     found = race.time_fusing({"starts": 1}, 0)["seconds_per_step"]
     assert found["compiled"][0] > found["loaded"][0] > 0
 
