@@ -19,7 +19,8 @@ if find_spec("jupytext") and find_spec("black"):
 
     PAGES = notebooks.pages()
 else:
-    PAGES = [pytest.param(None, marks=pytest.mark.skip("pages become notebooks where minidl[docs] is installed"))]
+    skip = pytest.mark.skip("pages become notebooks where minidl[docs] is installed")
+    PAGES = [pytest.param(None, id="page", marks=skip)]
 
 
 def execute(notebook, tmp_path_factory):

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import minidl
 from minidl.loop import Schedule
@@ -28,15 +29,18 @@ def main() -> None:
         ("schedules", schedules()),
         ("lr_range_test", range_test(train)),
     ):
-        figure.savefig(folder / f"{name}.png", dpi=130)
+        smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+        figure.savefig(folder / f"{name}.png", dpi=130, metadata={"Smallest letters in points": f"{smallest:g}"})
         plt.close(figure)
 
 
 def schedules() -> Figure:
     """Draw each schedule of a paper beside the paper's own picture, redrawn from its description."""
-    figure, axes = plt.subplots(5, 2, figsize=(11, 15), layout="constrained")
+    figure, column = plt.subplots(10, 1, figsize=(7.2, 24), layout="constrained")
+    axes = column.reshape(5, 2)
     figure.suptitle(
-        "Left: minidl's schedules.  Right: what the papers draw or describe, plotted without minidl from their words."
+        "First of each pair: minidl's schedules. Second: what the papers draw\n"
+        "or describe, plotted without minidl from their words."
     )
 
     smith = "Smith 2017, figure 2"
@@ -65,7 +69,7 @@ def schedules() -> Figure:
         axes[2, 1].plot(np.arange(200), sgdr_by_counting(0.05, length, mult, 200), label=name)
     axes[2, 1].set_title("Loshchilov and Hutter 2017, figure 1, by epochs")
     for ax in axes[2]:
-        ax.set(yscale="log", ylim=(1e-4, 2))
+        ax.set(yscale="log", ylim=(1e-4, 20))
 
     draw(axes[3, 0], 20, {"one_cycle(0.08, length=20)": minidl.one_cycle(0.08, 20)})
     corners = [0.008, 0.08, 0.008, 0.00008]
@@ -90,7 +94,7 @@ def schedules() -> Figure:
     for ax in axes.flat:
         if ax.get_yscale() == "linear":
             ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the legend
-        ax.legend(fontsize=7, loc="upper right", ncols=2 if len(ax.get_lines()) > 2 else 1)
+        ax.legend(fontsize=9, loc="upper right", ncols=2 if len(ax.get_lines()) > 2 else 1)
         ax.grid(alpha=0.3)
         ax.set_xlabel("epochs")
         ax.set_ylabel(ax.get_ylabel() or "learning rate")
@@ -127,7 +131,7 @@ def range_test(train: minidl.Dataset) -> Figure:
         seed=0,
     )
     result = minidl.lr_range_test(model, minidl.SGD(), train, min_lr=1e-5, smoothing=0.9, updates=150)
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.2, 4.5), layout="constrained")
     result.plot(axes).set_title("Learning-rate range test of 784-1024-1024-10 on MNIST, SGD, batch 64")
     return figure
 
