@@ -32,7 +32,7 @@ def small(mnist, monkeypatch):
 
 
 def test_the_whole_map_on_few_images(small, tmp_path, capsys):
-    given = ["--quick", "--backend", "numpy", "--out", str(tmp_path)]
+    given = ["--quick", "--jobs", "1", "--backend", "numpy", "--out", str(tmp_path)]
     batch_and_rate.main(given)
     path = tmp_path / "batch_and_rate.json"
     before = path.read_bytes()

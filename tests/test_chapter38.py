@@ -62,7 +62,7 @@ def small(mnist, monkeypatch):
 
 
 def test_the_whole_experiment_on_few_images(small, tmp_path, capsys, monkeypatch):
-    given = ["--quick", "--backend", "numpy", "--seeds", "0", "1", "--out", str(tmp_path)]
+    given = ["--quick", "--jobs", "1", "--backend", "numpy", "--seeds", "0", "1", "--out", str(tmp_path)]
     chapter38.main(given)
     path = tmp_path / "chapter38.json"
     before = path.read_bytes()

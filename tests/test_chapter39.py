@@ -64,7 +64,7 @@ def small(mnist, monkeypatch):
 
 
 def test_the_whole_experiment_on_few_images(small, tmp_path, capsys, monkeypatch):
-    given = ["--quick", "--backend", "numpy", "--seeds", "0", "1", "--out", str(tmp_path)]
+    given = ["--quick", "--jobs", "1", "--backend", "numpy", "--seeds", "0", "1", "--out", str(tmp_path)]
     chapter39.main(given)
     path = tmp_path / "chapter39.json"
     before = path.read_bytes()
@@ -86,7 +86,7 @@ def test_the_whole_experiment_on_few_images(small, tmp_path, capsys, monkeypatch
     assert {row["verdict"] for row in results["claims"]} == {NOT_TESTED}
     assert all(row["measured"].endswith(" (a quick run)") for row in results["claims"])
     assert (tmp_path / "chapter39.png").read_bytes().startswith(b"\x89PNG")
-    assert "Caveats. Dinh et al. 2017" in capsys.readouterr().out
+    assert "mean gradient after the first epoch" in " ".join(capsys.readouterr().out.split())
 
     monkeypatch.setattr(chapter39, "draw", lambda results, path: None)
     chapter39.main(given)

@@ -52,7 +52,7 @@ def few_images(mnist, monkeypatch):
 
 
 def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
-    options = ["--quick", "--seeds", "3", "--out", str(tmp_path), "--backend", "numpy"]
+    options = ["--quick", "--jobs", "1", "--seeds", "3", "--out", str(tmp_path), "--backend", "numpy"]
     fine_tuning.main(options)
     printed = capsys.readouterr().out
     file, figure = tmp_path / "fine_tuning.json", tmp_path / "fine_tuning.png"
@@ -81,7 +81,7 @@ def test_a_whole_call_and_a_second_one(few_images, tmp_path, capsys):
             assert len(run["rates"]) == 2
     assert [row["id"] for row in results["claims"]] == list(fine_tuning.CLAIMS)
     assert {row["verdict"] for row in results["claims"]} == {lab.claims.NOT_TESTED}
-    assert "The recipe with 100 labels, seed 3, line by line:\n1 augmentation" in printed
+    assert "From ten digits to odd and even, with 100 labelled images" in printed
     assert figure.read_bytes().startswith(b"\x89PNG")
 
     figure.unlink()

@@ -31,7 +31,7 @@ def small(mnist, monkeypatch):
 
 
 def test_a_small_run_has_the_documented_shape_and_is_kept(tmp_path, small, monkeypatch, capsys):
-    given = ["--quick", "--backend", "numpy", "--out", str(tmp_path)]
+    given = ["--quick", "--jobs", "1", "--backend", "numpy", "--out", str(tmp_path)]
     learning_rate.main(given)
     first = (tmp_path / "learning_rate.json").read_bytes()
     results = json.loads(first)

@@ -51,7 +51,7 @@ def few(mnist, monkeypatch):
 
 def test_a_call_leaves_results_and_figures_and_a_second_one_changes_nothing(few, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(example, "QUICK", TINY)
-    call = ["--quick", "--seeds", "0", "1", "--backend", "numpy", "--out", str(tmp_path)]
+    call = ["--quick", "--jobs", "1", "--seeds", "0", "1", "--backend", "numpy", "--out", str(tmp_path)]
     example.main(call)
     path = tmp_path / "optimizers.json"
     results = json.loads(path.read_text())

@@ -36,7 +36,7 @@ def call(few_images, monkeypatch, tmp_path):
     monkeypatch.setattr(overfitting, "QUICK", SMALL)
 
     def run(*options):
-        overfitting.main(["--quick", "--backend", "numpy", "--out", str(tmp_path), *options])
+        overfitting.main(["--quick", "--jobs", "1", "--backend", "numpy", "--out", str(tmp_path), *options])
         return tmp_path / "overfitting.json"
 
     return run
