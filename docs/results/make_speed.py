@@ -96,7 +96,9 @@ def facts(results: Results) -> dict[str, str]:
 
 def parts_table(results: Results, batch: int, flops: float, bandwidth: float) -> str:
     """Return what each part of a step has to do, the two floors, and what it takes."""
-    columns = ("million operations", "MB", "operations a byte", "by arithmetic, ms", "by memory, ms", "measured, ms")
+    soft = "\N{SOFT HYPHEN}"  # where a telephone may break a word
+    columns = (f"million oper{soft}ations", "MB", f"oper{soft}ations a byte")
+    columns += (f"by arith{soft}metic, ms", "by memory, ms", f"mea{soft}sured, ms")
     rows = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     lines = [(title.strip(), "SGD", names) for title, names in ROWS.items()]
     lines += [(f"update ({optimizer})", optimizer, ("update",)) for optimizer in OPTIMIZERS]
