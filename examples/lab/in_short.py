@@ -15,7 +15,7 @@ WIDTH = 80
 def print_in_short(lines: Sequence[str]) -> None:
     """Print the lines, and that they decide nothing."""
     print("\nWhat this run shows")
-    for line in (*lines, "Claims are decided by the experiment in full: the same command without --quick."):
+    for line in (*lines, "Only the experiment in full decides claims, without --quick or other settings."):
         print(fill(line, WIDTH, initial_indent="- ", subsequent_indent="  "))
     print()
 

@@ -48,7 +48,7 @@ DRAWN = [(kind, "SGD", colour) for kind, colour in COLOURS_OF_KINDS.items()] + [
 
 def panels(results: Results) -> Panels:
     """Return all panels."""
-    return steps(results) | costs(results) | (roofline(results) if results.settings["backend"] == "numpy" else {})
+    return steps(results) | costs() | (roofline() if results.settings["backend"] == "numpy" else {})
 
 
 def steps(results: Results) -> Panels:
@@ -72,7 +72,7 @@ def steps(results: Results) -> Panels:
     }
 
 
-def costs(_results: Results) -> Panels:
+def costs() -> Panels:
     """Return what a step or an epoch costs, against batch size, width and number of samples."""
     seen = "a line for each contestant, both axes logarithmic, and dotted the slope in which the products grow."
     return {
@@ -101,7 +101,7 @@ def costs(_results: Results) -> Panels:
     }
 
 
-def roofline(_results: Results) -> Panels:
+def roofline() -> Panels:
     """Return the speed of each part of a step below two roofs, memory and arithmetic; and its part of the time."""
     return {
         "roofline": Panel(
@@ -129,10 +129,10 @@ def draw(results: Results, path: Path) -> None:
     title = f"A training step of 784-1024-1024-10, {threads}: medians, intervals of 90 %"
     compose(steps(results), results, path, title, columns=3)
     title = f"What training costs with SGD, {threads} (both axes logarithmic)"
-    compose(costs(results), results, path.with_stem(f"{path.stem}_cost"), title, columns=3)
+    compose(costs(), results, path.with_stem(f"{path.stem}_cost"), title, columns=3)
     if results.settings["backend"] == "numpy":
         title = f"Where the time of a step goes, {threads}, and what bounds it"
-        compose(roofline(results), results, path.with_stem(f"{path.stem}_roofline"), title)
+        compose(roofline(), results, path.with_stem(f"{path.stem}_roofline"), title)
 
 
 def style(name: str) -> dict[str, Any]:

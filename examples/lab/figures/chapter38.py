@@ -38,12 +38,12 @@ GROUPS = {  # the chapter's two figures, and one for its prose
 }
 
 
-def panels(results: Results) -> Panels:
+def panels(_results: Results) -> Panels:
     """Return all panels."""
-    return chapter(results) | papers(results)
+    return chapter() | papers()
 
 
-def chapter(_results: Results) -> Panels:
+def chapter() -> Panels:
     """Return train and test accuracy in the last epochs of each run."""
     return {
         f"{group}_{part}": Panel(
@@ -58,7 +58,7 @@ def chapter(_results: Results) -> Panels:
     }
 
 
-def papers(_results: Results) -> Panels:
+def papers() -> Panels:
     """Return Smith's curves against epochs and against updates, and Hoffer's adaptations."""
     smith = "Smith et al. 2018: a lower rate or a larger batch"
     return {
@@ -88,8 +88,8 @@ def papers(_results: Results) -> Panels:
 def draw(results: Results, path: Path) -> None:
     """Draw the chapter's figure, and that of the papers' checks into a file beside it."""
     title = "Chapter 38: what brings back the accuracy of large batches; the last epochs of each run"
-    compose(chapter(results), results, path, title + over_seeds(results))
-    compose(papers(results), results, path.with_name("chapter38_papers.png"), "What two papers say of it", columns=3)
+    compose(chapter(), results, path, title + over_seeds(results))
+    compose(papers(), results, path.with_name("chapter38_papers.png"), "What two papers say of it", columns=3)
 
 
 def draw_last_epochs(ax: Axes, results: Results, names: tuple[str, ...], part: str) -> None:

@@ -52,7 +52,7 @@ def panels(results: Results) -> Panels:
             partial(draw_lengths, time="late"),
         ),
         "reductions": Panel(
-            "Two reductions: the sum grows, by definition nearly",
+            "Two reductions: the sum grows almost by definition",
             "Length of a batch's gradient against the batch size, both logarithmic. Two curves of sums rise, two of "
             "means, below them, fall; those of late in training are dashed and lie lower.",
             draw_reductions,

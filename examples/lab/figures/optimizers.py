@@ -37,12 +37,12 @@ SEEN = {
 }
 
 
-def panels(results: Results) -> Panels:
+def panels(_results: Results) -> Panels:
     """Return all panels."""
-    return training(results) | walks(results)
+    return training() | walks()
 
 
-def training(_results: Results) -> Panels:
+def training() -> Panels:
     """Return training loss and test accuracy of both experiments."""
     return {
         f"{experiment}_{part}": Panel(
@@ -57,7 +57,7 @@ def training(_results: Results) -> Panels:
     }
 
 
-def walks(_results: Results) -> Panels:
+def walks() -> Panels:
     """Return the four landscapes."""
     return {
         place.replace(" ", "_"): Panel(
@@ -70,9 +70,9 @@ def walks(_results: Results) -> Panels:
 def draw(results: Results, path: Path) -> None:
     """Draw training loss and test accuracy of both experiments; and, in a second figure, the walks."""
     title = "Six optimisers on MNIST, each at the rate of one grid that is best in short trials"
-    compose(training(results), results, path, title + over_seeds(results))
+    compose(training(), results, path, title + over_seeds(results))
     title = "Each optimiser at the rate of one grid with which it arrives first: its first 100 steps at most"
-    compose(walks(results), results, path.with_name(f"{path.stem}_trajectories.png"), title)
+    compose(walks(), results, path.with_name(f"{path.stem}_trajectories.png"), title)
 
 
 def draw_training(ax: Axes, results: Results, experiment: str, part: str) -> None:

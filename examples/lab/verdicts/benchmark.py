@@ -84,8 +84,7 @@ def in_short(results: Results) -> list[str]:
     """Return how far minidl is above the products, and what to look at in the figure."""
     times = ratio(results, "SGD, batch 64", "minidl", "floor")
     return [
-        f"A step of SGD at batch 64 takes {times} as long as its eight matrix products alone, which BLAS computes for "
-        "every library.",
+        f"A step of SGD at batch 64 takes {times} as long as its eight matrix products alone, which BLAS computes.",
         "The figure has a bar for each contestant; install PyTorch, JAX and scikit-learn to see theirs.",
     ]
 
