@@ -15,7 +15,7 @@ machines, or between two runs of this script.
 
     python examples/benchmark.py                      # whatever is installed takes part
     python examples/benchmark.py --quick              # a taste in less than a minute: minidl and the floor
-    python examples/benchmark.py --backend cupy       # on a GPU, against PyTorch there
+    python examples/benchmark.py --backend cupy       # on a GPU, against PyTorch there, in six minutes
 
 Finished runs are kept, as in all examples; to measure them anew, give another folder with --out.
 Install PyTorch, JAX, scikit-learn and Numba with the extras ``bench`` and ``fast``: pip install '.[bench,fast]'
@@ -26,7 +26,7 @@ import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import minidl
 from lab.command_line import run_script
@@ -37,14 +37,17 @@ from lab.figures.benchmark import draw
 from lab.race import race, time_fusing, time_imports
 from lab.results import Claims, Results, Settings
 from lab.runs import Run
-from lab.verdicts.benchmark import in_short, targets_table
+from lab.verdicts.benchmark import GPU_TARGETS, in_short, targets_table
 from minidl.checks import positive_int
 from minidl.machine import doctor
 
+Steps: TypeAlias = list[tuple[str, dict[str, Any]]]
+"""The training steps that are measured: name, and what to do."""
 PACKAGES = ("numba", "torch", "jax", "scikit-learn")
 CPU = ("floor", "minidl", "minidl fast", "PyTorch", "PyTorch fused", "PyTorch compiled", "JAX", "scikit-learn")
-ON_GPU = ("floor", "minidl", "PyTorch", "PyTorch compiled", "PyTorch graph")
-GPU = tuple(name + tf32 for name in ON_GPU for tf32 in ("", " TF32"))
+ON_GPU = ("floor", "minidl", "minidl fast", "PyTorch", "PyTorch fused", "PyTorch compiled", "PyTorch graph")
+TF32 = ("floor", "minidl fast", "PyTorch", "PyTorch compiled", "PyTorch graph")
+GPU = (*ON_GPU, *(f"{name} TF32" for name in TF32))
 FULL = {
     "threads": 2,
     "starts": 3,
@@ -58,6 +61,16 @@ FULL = {
     "curve_samples": [1024, 4096, 16_384, 60_000],
     "train_size": 60_000,
 }
+FULL_GPU = FULL | {
+    "starts": 1,
+    "round_seconds": 0.1,
+    "contestants": list(GPU),
+    "curve_rounds": 3,
+    "curve_batch_sizes": [1, 16, 256, 4096],
+    "curve_widths": [],
+    "curve_samples": [],
+}
+"""On a GPU, whose steps are short, shorter rounds do; and time on a GPU is dear."""
 QUICK = FULL | {
     "starts": 1,
     "rounds": 3,
@@ -77,9 +90,12 @@ def plan(settings: Settings) -> list[Run]:
     names, sizes = settings["contestants"], settings["batch_sizes"]
     steps = [(f"{o}, batch {size}", {"optimizer": o, "batch_size": size}) for o in OPTIMIZERS for size in sizes]
     works: dict[str, dict[str, Any]] = dict(steps)
-    if len(rivals := [name for name in names if name in ("floor", "PyTorch", "JAX")]) > 1:
-        products = {"kind": "products"}
-        works |= {f"products, batch {size}": products | {"batch_size": size, "contestants": rivals} for size in sizes}
+    for optimizer in OPTIMIZERS:
+        others = [name for name in names if name in ("minidl", "minidl fast", "PyTorch", "PyTorch fused")]
+        works[f"update, {optimizer}"] = {"kind": "update", "optimizer": optimizer, "contestants": others}
+    others = [name for name in names if name in ("floor", "minidl", "PyTorch")]
+    works["evaluate"] = {"kind": "evaluate", "contestants": others}
+    works |= kernels(settings, steps) if settings["backend"] != "numpy" else on_a_cpu(settings, steps)
 
     plain = [name for name in names if name.split()[-1] not in ("fast", "fused", "compiled", "TF32", "graph")]
     curve = {"contestants": plain, "starts": 1, "rounds": settings["curve_rounds"]}
@@ -92,26 +108,40 @@ def plan(settings: Settings) -> list[Run]:
         epoch = {"batch_size": CURVE_BATCH, "samples": samples, "steps": samples // CURVE_BATCH}
         works[f"curve, samples {samples}"] = epoch | curve
 
-    for optimizer in OPTIMIZERS:
-        others = [name for name in names if name in ("minidl", "minidl fast", "PyTorch", "PyTorch fused")]
-        works[f"update, {optimizer}"] = {"kind": "update", "optimizer": optimizer, "contestants": others}
-    others = [name for name in names if name in ("floor", "minidl", "PyTorch")]
-    works["evaluate"] = {"kind": "evaluate", "contestants": others}
+    runs = [Run(name, 0, race, work) for name, work in works.items()]
+    if settings["backend"] == "numpy":
+        runs.append(Run("import", 0, time_imports, {}))
+        if "minidl fast" in names:
+            runs.append(Run("fusing", 0, time_fusing, {}))
+    return runs
+
+
+def on_a_cpu(settings: Settings, steps: Steps) -> dict[str, dict[str, Any]]:
+    """Return the runs that a GPU has no part in, or whose clock it would not wait for."""
+    works: dict[str, dict[str, Any]] = {}
+    if len(rivals := [name for name in settings["contestants"] if name in ("floor", "PyTorch", "JAX")]) > 1:
+        products = {"kind": "products", "contestants": rivals}
+        works |= {f"products, batch {size}": products | {"batch_size": size} for size in settings["batch_sizes"]}
     alone = {"contestants": ["minidl"]}
     epoch = {"kind": "chapter37", "samples": settings["train_size"], "rounds": 0, "steps": 1, "starts": 1}
     works["chapter 37"] = epoch | alone
     works["load MNIST"] = {"kind": "load", "steps": 1} | alone
-    if settings["backend"] == "numpy":  # a GPU goes on working while the clock is read
-        parts = {"kind": "parts", "rounds": 1, "steps": 10 * settings["rounds"]} | alone
-        works |= {f"parts, {name}": step | parts for name, step in steps}
-    clocks = [Run("import", 0, time_imports, {})]
-    if "minidl fast" in names:
-        clocks.append(Run("fusing", 0, time_fusing, {}))
-    return [*(Run(name, 0, race, work) for name, work in works.items()), *clocks]
+    parts = {"kind": "parts", "rounds": 1, "steps": 10 * settings["rounds"]} | alone
+    return works | {f"parts, {name}": step | parts for name, step in steps}
+
+
+def kernels(settings: Settings, steps: Steps) -> dict[str, dict[str, Any]]:
+    """Return the runs that count what a step starts on a GPU."""
+    others = [name for name in settings["contestants"] if name != "floor" and not name.endswith("TF32")]
+    count = {"kind": "launches", "contestants": others, "starts": 1, "rounds": 1, "steps": 10}
+    smallest = min(settings["batch_sizes"])
+    return {f"launches, {name}": step | count for name, step in steps if step["batch_size"] == smallest}
 
 
 def verdicts(results: Results) -> Claims:
     """Judge the targets; a run in full may lack Numba."""
+    if results.settings["backend"] != "numpy":
+        return targets_table(FULL_GPU | {"backend": "cupy"}, results, GPU_TARGETS)
     there = results.settings["contestants"]
     contestants = [name for name in CPU if name != "minidl fast" or name in there]
     return targets_table(FULL | {"backend": "numpy", "contestants": contestants}, results)
@@ -154,7 +184,9 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     try:  # before any run is started
         args.backend = minidl.get_backend(args.backend).__name__
         known = CPU if args.backend == "numpy" else GPU
-        chosen = args.contestants or (known if args.backend != "numpy" else args.settings["contestants"])
+        if args.backend != "numpy" and not args.quick:
+            args.settings = dict(FULL_GPU)
+        chosen = args.contestants or args.settings["contestants"]
         for name in chosen:
             if name not in known:
                 raise ValueError(f"--contestants: expected some of {', '.join(known)}, got {name!r}")

@@ -5,7 +5,7 @@ learning rate means the same for each. The gradient gets its 1/B here, in the ba
 add up over the samples. (Batch normalisation divides by B for another reason: it takes a mean over x.)
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from minidl.backend import Array, array_module
 from minidl.checks import check_labels
@@ -40,7 +40,7 @@ class NLLLoss(Loss):
     with LogSoftmax this is what other libraries call cross-entropy. PyTorch: ``nn.NLLLoss``.
     """
 
-    _memory: tuple[Array, Array] | None = None
+    _memory: tuple[Array, Any] | None = None
 
     def forward(self, log_p: Array, labels: Array) -> Array:
         """Compute the mean loss of a batch.
@@ -59,9 +59,9 @@ class NLLLoss(Loss):
         """
         check_labels(labels, log_p.shape)
         xp = array_module(log_p)
-        rows = xp.arange(len(labels))
-        self._memory = (log_p, labels)
-        value: Array = -log_p[rows, labels].mean()
+        right = labels[:, None] == xp.arange(log_p.shape[1])  # (B, 1) == (K,) -> (B, K): [k = t_b]
+        self._memory = (right, log_p.dtype)
+        value: Array = xp.where(right, log_p, 0).sum() / -len(labels)
         return value
 
     def backward(self) -> Array:
@@ -72,9 +72,7 @@ class NLLLoss(Loss):
         """
         if self._memory is None:
             raise RuntimeError("NLLLoss.backward: call forward(log_p, labels) first, once for each backward")
-        log_p, labels = self._memory
+        right, dtype = self._memory
         self._memory = None
-        xp = array_module(log_p)
-        dlog_p: Array = xp.zeros_like(log_p)
-        dlog_p[xp.arange(len(labels)), labels] = -1.0 / len(labels)
+        dlog_p: Array = array_module(right).multiply(right, -1 / len(right), dtype=dtype)
         return dlog_p

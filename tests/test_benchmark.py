@@ -345,5 +345,6 @@ def test_a_gpu_is_prepared_for():
     settings = SETTINGS | {"backend": "cupy", "contestants": list(benchmark.GPU)}
     runs = {run.name: run.arguments for run in benchmark.plan(settings)}
     assert not [name for name in runs if name.startswith("parts")]
-    assert runs["curve, batch 64"]["contestants"] == ["floor", "minidl", "PyTorch"]
+    assert runs["curve, batch 64"]["contestants"] == ["floor", "minidl", "minidl fast", "PyTorch"]
+    assert runs["launches, Adam, batch 64"]["contestants"][:3] == ["minidl", "minidl fast", "PyTorch"]
     assert {style(name)["color"] for name in benchmark.GPU} <= set(COLOURS.values())

@@ -14,6 +14,7 @@ from test_groups import OPTIMIZERS
 
 import minidl
 from minidl.parameters import fusing
+from minidl.parameters.blocks import blocks
 from minidl.testing.strict_backend import strict_backend
 
 CLASSES = (minidl.SGD, minidl.Momentum, minidl.Nesterov, minidl.Adagrad, minidl.RMSprop, minidl.Adam)
@@ -295,24 +296,136 @@ def test_code_that_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
     np.testing.assert_array_equal(w, 0.5)
 
 
-@every_optimizer
-def test_the_kernel_of_a_gpu_is_made_from_the_same_formula(make):
+def on_the_stand_in(optimizer, dtype, groups=None, n=3_001):
+    """Do on the stand-in for CuPy what `walk` does, fused; return its result and the kernels that were made."""
+    kernels = []
     fusing.on_gpu.cache_clear()
-    expected = walk(make(), "float32", fused=False, n=100)
     with strict_backend() as cupy:
-        fused = []
-        cupy.fuse, plain = (lambda formula: fused.append(formula) or plain(formula)), cupy.fuse
-        optimizer, rng = make(), np.random.default_rng(0)
+        make_kernel = cupy.ElementwiseKernel
+        cupy.ElementwiseKernel = lambda *args, **options: (kernels.append((args, options)), make_kernel(*args))[1]
+        rng = np.random.default_rng(0)
         optimizer.fused = True
-        w = cupy.asarray(rng.normal(size=100).astype("float32"))
+        w = cupy.asarray(rng.normal(size=n).astype(dtype))
         for step in range(6):
-            g = (rng.normal(size=100) * 10.0 ** rng.integers(-6, 4, size=100)).astype("float32")
+            g = (rng.normal(size=n) * 10.0 ** rng.integers(-6, 4, size=n)).astype(dtype)
             g[step::7] = 0
-            g[step::101] = np.finfo("float32").smallest_subnormal
+            g[step::101] = np.finfo(dtype).smallest_subnormal
             optimizer.lr = 0.1 / (step + 1)
-            optimizer.step(w, cupy.asarray(g))
-        assert len(fused) == 1
+            optimizer.step(w, cupy.asarray(g), groups)
         result = [cupy.asnumpy(array) for array in (w, *optimizer.state.values())]
     fusing.on_gpu.cache_clear()
-    for one, other in zip(expected, result, strict=True):
-        np.testing.assert_array_equal(one, other)
+    return result, kernels
+
+
+@both_types
+@every_optimizer
+def test_the_kernel_of_a_gpu_is_made_from_the_same_formula(make, dtype):
+    for groups in (None, [minidl.Group(slice(3, 2000)), minidl.Group(slice(2000, 2007), 0.5, biases=True)]):
+        result, kernels = on_the_stand_in(make(), dtype, groups)
+        ((_, options),) = kernels
+        assert options == {"options": ("--fmad=false",)}
+        for one, other in zip(walk(make(), dtype, fused=False, groups=groups), result, strict=True):
+            assert one.dtype == dtype
+            np.testing.assert_array_equal(one.view("uint8"), other.view("uint8"))
+
+
+def test_the_kernel_of_sgd_as_it_is_printed_on_the_page():
+    _, (((read, changed, code, _), _),) = on_the_stand_in(minidl.SGD(), "float32", n=10)
+    assert (read, changed, code) == ("T g, T c0", "T w", "T new_w = (w - (c0 * g)); w = new_w;")
+
+
+@both_types
+def test_any_formula_is_one_kernel_on_a_gpu(dtype, monkeypatch):
+    rng, made = np.random.default_rng(0), []
+    arrays = [rng.normal(size=shape).astype(dtype) for shape in ((5, 3), (5, 1), (1, 3))]
+    monkeypatch.setattr(fusing, "KERNELS", {})
+
+    def both(call):
+        expected = call(*arrays)
+        with strict_backend() as cupy:
+            make_kernel = cupy.ElementwiseKernel
+            cupy.ElementwiseKernel = lambda *args, **options: (made.append(args), make_kernel(*args))[1]
+            result = cupy.asnumpy(call(*map(cupy.asarray, arrays)))
+        assert result.dtype == dtype
+        assert result.shape == expected.shape
+        np.testing.assert_array_equal(result.view("uint8"), expected.view("uint8"))
+
+    for _ in range(2):  # the same place in a program, so the same kernel
+        both(lambda x, y, z: fusing.fused(lambda x, y, z: x * (y > 0) - 0.1 * z / y, x, y, z))
+    both(lambda x, y, z: fusing.fused(lambda i, n: (i > 0) * n, z, x))  # names that CuPy has a meaning for
+    assert [args[:3] for args in made] == [
+        ("T a0, T a1, T a2", "T y", "T new_y = ((a0 * (a1 > T(0))) - ((T(0.1) * a2) / a1)); y = new_y;"),
+        ("T a0, T a1", "T y", "T new_y = ((a0 > T(0)) * a1); y = new_y;"),
+    ]
+
+
+def test_a_formula_with_numbers_on_either_side():
+    def formula(w, g, s, lr):
+        s = 1 - 0.5 * s + 2.0 / (1 + s)
+        w -= s * g * lr - 1
+        return w, 3.0 * s
+
+    class Own(minidl.SGD):
+        state_names = ("s",)
+
+        def update(self, w, g, lr, s):
+            if fusing.on_host(w):
+                w[...], s[...] = formula(1 * w, g, s, w.dtype.type(lr))
+            else:
+                self.apply(formula, (w, g, s), (lr,))
+
+    for dtype in ("float32", "float64"):
+        result, kernels = on_the_stand_in(Own(), dtype)
+        assert len(kernels) == 1
+        for one, other in zip(walk(Own(), dtype, fused=False), result, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        lambda g: minidl.backend.array_module(g).sign(g),
+        lambda g: g / abs(g),
+        lambda g: g * float("inf"),
+        lambda g: g.clip(-1, 1),
+        lambda g: minidl.backend.array_module(g).where(g, 1.0, 0.0),
+    ],
+)
+def test_a_formula_that_is_no_arithmetic_is_carried_out_plainly_on_a_gpu(sign):
+    def formula(w, g, lr):
+        w -= lr * sign(g)
+        return (w,)
+
+    class Own(minidl.SGD):
+        def update(self, w, g, lr):
+            self.apply(formula, (w, g), (lr,))
+
+    with np.errstate(all="ignore"):
+        result, kernels = on_the_stand_in(Own(), "float32", n=100)
+        assert not kernels
+        np.testing.assert_array_equal(result[0], walk(Own(), "float32", fused=False, n=100)[0])
+
+
+def test_fit_fuses_on_a_gpu(small_data):
+    with strict_backend():
+        seen, after, _ = rows_of(small_model().to("cupy"), pytest.MonkeyPatch(), 1e20)
+    assert set(seen) == {True}
+    assert not after
+
+
+def test_groups_that_are_treated_alike_are_walked_as_one():
+    groups = [minidl.Group(slice(0, 5)), minidl.Group(slice(5, 7), biases=True), minidl.Group(slice(8, 9))]
+    groups += [minidl.Group(slice(9, 11), 0.5), minidl.Group(slice(11, 12), 0.5, biases=True)]
+    w = np.zeros(12)
+
+    def walked(*options):
+        return [(block.start, block.stop, group.lr_scale) for block, group in blocks(w, groups, *options)]
+
+    assert walked(False, True) == [(0, 7, 1.0), (8, 9, 1.0), (9, 12, 0.5)]
+    assert walked() == [(0, 5, 1.0), (5, 7, 1.0), (8, 9, 1.0), (9, 11, 0.5), (11, 12, 0.5)]
+
+
+def test_blocks_as_small_as_possible_and_as_large(monkeypatch):
+    monkeypatch.setattr("minidl.parameters.blocks.BLOCK", 4)
+    for whole, expected in ((False, [4, 4, 2]), (True, [10])):
+        assert [part.stop - part.start for part, _ in blocks(np.zeros(10), None, whole)] == expected

@@ -1,4 +1,4 @@
-"""Fusing in a run: if it is long enough, the formula of its optimiser is compiled. `minidl.fit` knows the length."""
+"""Fusing in a run: on a GPU always, on a CPU if the run is long enough, which `minidl.fit` knows beforehand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from minidl.parameters.fusing import worth_fusing
 
 
 class Fusing(Callback):
-    """Let the optimiser fuse its formula during a run on the CPU, if that saves more time than it costs.
+    """Let the optimiser fuse its formula during a run, if that saves more time than it costs.
 
     Args:
         updates: how many updates the run will make.
@@ -23,7 +23,8 @@ class Fusing(Callback):
         """Set ``optimizer.fused``, and put it back at the end."""
         optimizer, params = state.optimizer, state.model.params
         before = optimizer.fused
-        if on_host(params) and worth_fusing(len(params), len(optimizer.state), self.updates - state.updates):
+        updates = self.updates - state.updates
+        if not on_host(params) or worth_fusing(len(params), len(optimizer.state_names), updates):
             optimizer.fused = True
         try:
             yield

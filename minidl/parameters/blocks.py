@@ -8,7 +8,8 @@ its own.
 
 *Blocks.* On a CPU the parameters come in blocks that stay in the processor's cache. A formula in NumPy makes temporary
 arrays, and for 1.9 million parameters these would travel to main memory and back. Measured for Adam on the network of
-chapter 37, an update in blocks takes a third of the time. A GPU takes a whole stretch at once.
+chapter 37, an update in blocks takes a third of the time. A formula that is fused (`minidl.parameters.fusing`) makes no
+temporary arrays and needs no blocks. Nor does a GPU, where it is starting an operation that costs time.
 """
 
 from collections.abc import Iterator
@@ -31,9 +32,29 @@ class Group(NamedTuple):
     """Whether these are biases, or other parameters that multiply no input."""
 
 
-def blocks(params: Array, groups: list[Group] | None) -> Iterator[tuple[slice, Group]]:
-    """Yield the blocks of all groups, each with its group; None stands for one group of all parameters."""
-    size = BLOCK if on_host(params) else len(params)
-    for group in [Group(slice(0, len(params)))] if groups is None else groups:
+def blocks(
+    params: Array, groups: list[Group] | None, whole: bool = False, alike: bool = False
+) -> Iterator[tuple[slice, Group]]:
+    """Yield the blocks of all groups, each with its group; None stands for one group of all parameters.
+
+    Args:
+        params: the parameters, (n,).
+        groups: the stretches to walk through.
+        whole: in stretches as long as possible, as on a GPU.
+        alike: biases and weights are treated alike, so that they may share a block.
+    """
+    size = BLOCK if on_host(params) and not whole else len(params)
+    for group in [Group(slice(0, len(params)))] if groups is None else joined(groups) if alike else groups:
         for start in range(group.part.start, group.part.stop, size):
             yield slice(start, min(start + size, group.part.stop)), group
+
+
+def joined(groups: list[Group]) -> list[Group]:
+    """Return the groups with neighbours of the same learning rate made one, biases or not."""
+    together: list[Group] = []
+    for group in groups:
+        if together and together[-1].part.stop == group.part.start and together[-1].lr_scale == group.lr_scale:
+            start = together.pop().part.start
+            group = Group(slice(start, group.part.stop), group.lr_scale)
+        together.append(group)
+    return together

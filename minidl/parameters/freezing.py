@@ -43,8 +43,8 @@ class Freezing(Parts):
     @property
     def groups(self) -> list[Group]:
         """The stretches of ``params`` to train: one group for each parameter of each layer that is not frozen."""
-        groups = []
-        for layer, start, _ in self.stretches():
+        groups, start = [], 0
+        for layer in self.layers:
             for shape in layer.param_shapes().values():
                 stop = start + prod(shape)
                 if not layer.frozen:

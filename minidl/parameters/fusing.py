@@ -4,14 +4,16 @@ NumPy carries out ``w -= lr * g`` in two walks: one writes the array ``lr * g``,
 has twelve operations, so it takes twelve walks, although it need only read four arrays and write three. A compiler that
 sees the whole formula makes one loop of it, in which the numbers in between never leave the processor's registers.
 
-On a CPU that compiler is Numba (the extra ``fast``), on a GPU CuPy's ``fuse``. Neither changes a result: each operation
-is rounded as before, and nothing is reordered. Without them a formula works block by block: `minidl.parameters.blocks`.
+On a CPU that compiler is Numba (the extra ``fast``), on a GPU the one that CuPy brings along. Neither changes a result:
+each operation is rounded as before, and nothing is reordered. Without them a formula works block by block:
+`minidl.parameters.blocks`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
-from types import FunctionType
+from math import isfinite
+from types import CodeType, FunctionType
 from typing import Any, TypeAlias
 from zlib import crc32
 
@@ -35,10 +37,11 @@ def carry_out(formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float,
         scalars: the numbers of the formula, which are rounded to that dtype.
         fused: in one loop, where that is possible.
     """
-    if fused and not on_host(arrays[0]):
-        on_gpu(formula)(*arrays, *map(arrays[0].dtype.type, scalars))
-    elif fused and can_fuse() and all(array.flags.carray for array in arrays):
-        on_cpu(formula, len(arrays) - 2)(*arrays, tuple(map(arrays[0].dtype.type, scalars)))
+    w, g, *state = arrays
+    if fused and not on_host(w) and (kernel := on_gpu(formula, len(state), len(scalars))):
+        kernel(g, *map(w.dtype.type, scalars), w, *state)
+    elif fused and on_host(w) and can_fuse() and all(array.flags.carray for array in arrays):
+        on_cpu(formula, len(state))(*arrays, tuple(map(w.dtype.type, scalars)))
     else:
         formula(*arrays, *scalars)
 
@@ -58,13 +61,98 @@ def worth_fusing(n: int, states: int, updates: int) -> bool:
     return can_fuse() and float(updates) * n * (1 + 2 * states) > WORTH
 
 
+def fused(formula: Callable[..., Array], *arrays: Array) -> Array:
+    """Return ``formula(*arrays)``; on a GPU all its operations are one kernel.
+
+    Args:
+        formula: works element by element. A lambda will do, but it must depend on its arguments alone: the kernel is
+            made at its first use.
+        arrays: of one dtype; their shapes are broadcast.
+    """
+    if on_host(arrays[0]):
+        return formula(*arrays)
+    kernel = KERNELS.get(formula.__code__)
+    if kernel is None:
+        names = [f"a{i}" for i in range(len(arrays))]
+        kernel = KERNELS[formula.__code__] = kernel_of(names, {"y": formula(*map(Term, names))})
+    y: Array = kernel(*arrays)
+    return y
+
+
+KERNELS: dict[CodeType, Callable[..., Any]] = {}
+"""The kernels that `fused` has made, by the code of their formulas."""
+
+
 @cache
-def on_gpu(formula: Formula) -> Callable[..., Any]:
-    """Return one kernel that does what ``formula`` does."""
+def on_gpu(formula: Formula, states: int, scalars: int) -> Callable[..., Any] | None:
+    """Return one kernel that does what ``formula`` does, or None if it is more than arithmetic and roots.
+
+    The kernel is called with g, the scalars, w and the state vectors, and changes the last two in place.
+    """
+    read, changed = ["g", *(f"c{i}" for i in range(scalars))], ["w", *(f"s{i}" for i in range(states))]
+    try:
+        results = formula(*map(Term, ["w", "g", *changed[1:], *read[1:]]))
+        return kernel_of(read, dict(zip(changed, results, strict=True)))
+    except (TypeError, AttributeError):  # it asks for more than a number that is not known yet can tell
+        return None
+
+
+def kernel_of(read: Sequence[str], results: dict[str, Any]) -> Callable[..., Any]:
+    """Return the kernel that computes ``results``, terms by name, from arrays and numbers with the names in ``read``.
+
+    ``cupy.fuse`` would be shorter. But it lets the compiler join a product and a sum with a single rounding, so the
+    bits would change; and to start its kernels takes twice as long.
+    """
     import cupy
 
-    kernel: Callable[..., Any] = cupy.fuse(formula)
+    code = "".join(f"T new_{name} = {in_c(result)}; " for name, result in results.items())
+    code += " ".join(f"{name} = new_{name};" for name in results)
+    types = (", ".join(f"T {name}" for name in names) for names in (read, results))
+    kernel: Callable[..., Any] = cupy.ElementwiseKernel(*types, code, "formula", options=("--fmad=false",))
     return kernel
+
+
+def operation(sign: str, swapped: bool = False) -> Callable[[Any, Any], Any]:
+    """Return the method of `Term` for an operator, or for one whose left side is no term."""
+
+    def apply(self: "Term", other: Any) -> "Term":
+        left, right = (other, self) if swapped else (self, other)
+        return Term(f"({in_c(left)} {sign} {in_c(right)})")
+
+    return apply
+
+
+class Term:
+    """A number that is not known yet. It writes down in C what is done to it: ``w - c0 * g`` is (w - (c0 * g))."""
+
+    __add__, __radd__ = operation("+"), operation("+", swapped=True)
+    __sub__, __rsub__ = operation("-"), operation("-", swapped=True)
+    __mul__, __rmul__ = operation("*"), operation("*", swapped=True)
+    __truediv__, __rtruediv__ = operation("/"), operation("/", swapped=True)
+    __gt__, __lt__ = operation(">"), operation("<")
+
+    def __init__(self, code: str):
+        self.code = code
+
+    def sqrt(self) -> "Term":
+        """Return its root; NumPy's ``sqrt`` asks objects that it does not know for this method."""
+        return Term(f"sqrt({self.code})")
+
+    def __bool__(self) -> bool:
+        raise TypeError("a formula that is fused cannot decide by a number, which is not known yet")
+
+
+def in_c(number: Any) -> str:
+    """Return a term or a finite number as C; T is the type of the arrays.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(number, Term):
+        return number.code
+    if not isinstance(number, float | int) or not isfinite(number):
+        raise TypeError(f"a formula that is fused computes with finite numbers, got {number!r}")
+    return f"T({number!r})"
 
 
 @cache

@@ -10,7 +10,7 @@ Inside ``with strict_backend():`` it stands in for the package ``cupy``, so ``ba
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -132,6 +132,36 @@ def of_numpy(name: str) -> Any:
     return strict(value) if callable(value) and not isinstance(value, type) else value
 
 
+def elementwise_kernel(
+    inputs: str, outputs: str, code: str, _name: str, options: tuple[str, ...] = ()
+) -> Callable[..., StrictArray]:
+    """Return what stands in for a kernel of ``cupy.ElementwiseKernel`` whose C is Python as well, but for the types.
+
+    It is called with inputs and outputs, or without the only output, which it then makes.
+    """
+    names = [declaration.split()[-1] for declaration in f"{inputs}, {outputs}".split(", ")]
+    statements = [
+        statement.strip().removeprefix("T ").split(" = ") for statement in code.split(";") if statement.strip()
+    ]
+
+    def kernel(*arguments: Any) -> StrictArray:
+        host = [value if isinstance(value, np.generic) else unwrap(value) for value in arguments]
+        if len(host) < len(names):
+            host.append(np.empty(np.broadcast(*host).shape, host[0].dtype))
+        values: dict[str, Any] = dict(zip(names, host, strict=True))
+        values |= {"T": host[-1].dtype.type, "sqrt": np.sqrt}
+        for target, expression in statements:
+            value = eval(expression, {"__builtins__": {}}, values)
+            if target in names:
+                values[target][...] = value
+            else:
+                values[target] = value
+        return StrictArray(host[-1])
+
+    del options  # how it is compiled
+    return kernel
+
+
 def in_place(operator: Any) -> Any:
     """Return an operator of NumPy that changes its left side, for strict arrays."""
 
@@ -164,7 +194,7 @@ def strict_backend() -> Iterator[ModuleType]:
             x if isinstance(x, StrictArray) and dtype in (None, x.dtype) else _moved(x, dtype)
         ),
         asnumpy=lambda x: x._host.copy(),
-        fuse=lambda formula: lambda *args: formula(*(float(a) if isinstance(a, np.generic) else a for a in args)),
+        ElementwiseKernel=elementwise_kernel,
     )
     real = sys.modules.get("cupy")
     sys.modules["cupy"] = module

@@ -7,6 +7,7 @@ import torch
 from torch.nn import Linear, ReLU, Sequential
 from torch.nn.functional import cross_entropy
 
+from lab.contestants.launches import counted
 from lab.contestants.task import EVALUATION_BATCH, IMAGES_TO_EVALUATE, Task, Work
 
 
@@ -38,6 +39,11 @@ def train(task: Task) -> Work:
         synchronize(task)
 
     return work
+
+
+def launches(task: Task) -> Work:
+    """Prepare training steps whose kernels are counted."""
+    return counted(train(task))
 
 
 def products(task: Task) -> Work:
@@ -126,7 +132,10 @@ def synchronize(task: Task) -> None:
 
 
 def as_graph(step: Callable[[Any], None], batch: Any) -> Callable[[Any], None]:
-    """Record a step as a CUDA graph, and return what replays it, as PyTorch's notes on CUDA semantics do."""
+    """Record a step as a CUDA graph, and return what replays it, as PyTorch's notes on CUDA semantics do.
+
+    The graph knows addresses only, so what is there has to stay: the step, with the images and the model that it uses.
+    """
     static = batch.clone()
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -138,7 +147,7 @@ def as_graph(step: Callable[[Any], None], batch: Any) -> Callable[[Any], None]:
     with torch.cuda.graph(graph):
         step(static)
 
-    def replay(batch: Any) -> None:
+    def replay(batch: Any, _stays: object = step) -> None:
         static.copy_(batch)
         graph.replay()
 

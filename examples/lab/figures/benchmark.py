@@ -48,7 +48,7 @@ DRAWN = [(kind, "SGD", colour) for kind, colour in COLOURS_OF_KINDS.items()] + [
 
 def panels(results: Results) -> Panels:
     """Return all panels."""
-    return steps(results) | costs() | (roofline() if results.settings["backend"] == "numpy" else {})
+    return steps(results) | costs(results) | (roofline() if results.settings["backend"] == "numpy" else {})
 
 
 def steps(results: Results) -> Panels:
@@ -72,10 +72,10 @@ def steps(results: Results) -> Panels:
     }
 
 
-def costs() -> Panels:
-    """Return what a step or an epoch costs, against batch size, width and number of samples."""
+def costs(results: Results) -> Panels:
+    """Return what a step or an epoch costs, against batch size, width and number of samples, where measured."""
     seen = "a line for each contestant, both axes logarithmic, and dotted the slope in which the products grow."
-    return {
+    drawn = {
         "cost_batch": Panel(
             "Cost of a step against the batch size (width 1024, SGD)",
             f"Milliseconds a step against the batch size: {seen} The lines are flat at small batches and reach that "
@@ -99,6 +99,9 @@ def costs() -> Panels:
             ends=True,
         ),
     }
+    settings = results.settings
+    there = {"cost_width": settings["curve_widths"], "cost_samples": settings["curve_samples"]}
+    return {name: panel for name, panel in drawn.items() if there.get(name, True)}
 
 
 def roofline() -> Panels:
@@ -129,7 +132,7 @@ def draw(results: Results, path: Path) -> None:
     title = f"A training step of 784-1024-1024-10, {threads}: medians, intervals of 90 %"
     compose(steps(results), results, path, title, columns=3)
     title = f"What training costs with SGD, {threads} (both axes logarithmic)"
-    compose(costs(), results, path.with_stem(f"{path.stem}_cost"), title, columns=3)
+    compose(costs(results), results, path.with_stem(f"{path.stem}_cost"), title, columns=3)
     if results.settings["backend"] == "numpy":
         title = f"Where the time of a step goes, {threads}, and what bounds it"
         compose(roofline(), results, path.with_stem(f"{path.stem}_roofline"), title)
