@@ -5,7 +5,7 @@ learning rate means the same for each. The gradient gets its 1/B here, in the ba
 add up over the samples. (Batch normalisation divides by B for another reason: it takes a mean over x.)
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from minidl.backend import Array, array_module
 from minidl.checks import check_labels
@@ -40,7 +40,7 @@ class NLLLoss(Loss):
     with LogSoftmax this is what other libraries call cross-entropy. PyTorch: ``nn.NLLLoss``.
     """
 
-    _memory: tuple[Array, Any] | None = None
+    _memory: tuple[Array, Array] | None = None
 
     def forward(self, log_p: Array, labels: Array) -> Array:
         """Compute the mean loss of a batch.
@@ -60,7 +60,7 @@ class NLLLoss(Loss):
         check_labels(labels, log_p.shape)
         xp = array_module(log_p)
         right = labels[:, None] == xp.arange(log_p.shape[1])  # (B, 1) == (K,) -> (B, K): [k = t_b]
-        self._memory = (right, log_p.dtype)
+        self._memory = (log_p, right)
         value: Array = xp.where(right, log_p, 0).sum() / -len(labels)
         return value
 
@@ -72,7 +72,7 @@ class NLLLoss(Loss):
         """
         if self._memory is None:
             raise RuntimeError("NLLLoss.backward: call forward(log_p, labels) first, once for each backward")
-        right, dtype = self._memory
+        log_p, right = self._memory
         self._memory = None
-        dlog_p: Array = array_module(right).multiply(right, -1 / len(right), dtype=dtype)
+        dlog_p: Array = array_module(log_p).where(right, -1 / len(log_p), 0).astype(log_p.dtype)
         return dlog_p

@@ -7,8 +7,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores, be
 import numpy as np
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 import minidl
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a plugin of pytest may have imported NumPy earlier
+    threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), "blas")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # under nohup, or in the background of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)

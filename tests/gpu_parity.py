@@ -1,6 +1,6 @@
 """Compare NumPy with CuPy on a real GPU, and write how far apart they are: layers, losses, optimisers, chapter 37.
 
-    python tests/gpu_parity.py docs/results/gpu_parity.json
+    python tests/gpu_parity.py docs/practice/gpu_parity.json
 
 A difference is the largest between two entries, divided by the largest entry: 1e-16 is the last bit of float64, 6e-8
 that of float32. For optimisers, whose arithmetic is rounded correctly on both, it says whether all bits are the same:

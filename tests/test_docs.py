@@ -243,6 +243,13 @@ def test_the_page_on_speed_is_what_the_benchmark_says():
     assert (ROOT / "docs" / "speed.md").read_text(encoding="utf-8") == make_speed.page(data)
 
 
+def test_the_page_on_gpus_is_what_the_report_says():
+    sys.path.insert(0, str(ROOT / "docs" / "results"))
+    import make_gpu
+
+    assert (ROOT / "docs" / "practice" / "gpu.md").read_text(encoding="utf-8") == make_gpu.page()
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_the_verdicts_of_committed_results_are_those_of_the_scripts(path):
     sys.path.insert(0, str(ROOT / "examples"))
@@ -281,7 +288,7 @@ RUN = [page for page in PAGES if page not in ELSEWHERE and any(language == "pyth
 def test_the_python_of_a_page_runs_and_prints_what_it_says(page, module, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # files that a page writes are to go there
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    if page == "README.md":  # which prints no numbers, so that few images will do
+    if page in ("README.md", "README.pt-BR.md"):  # which prints no numbers, so that few images will do
         train, test = minidl.load_mnist()
         monkeypatch.setattr(minidl, "load_mnist", lambda: (train[:1000], test[:1000]))
         module["MyLayer"] = minidl.ReLU

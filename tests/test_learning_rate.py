@@ -87,17 +87,22 @@ def test_divergence_is_a_result(small, policy, entries):
 def test_divergence_is_reported_for_the_update_whose_loss_it_is(small):
     settings = learning_rate.SETTINGS | TINY | {"backend": "numpy"}
     train, _ = learning_rate.images(settings)
-    model, optimizer, loss, losses = lab.network.network(0, width=8), minidl.SGD(1e4), minidl.NLLLoss(), []
-    with np.errstate(all="ignore"):
-        for x, labels in minidl.minibatches(train, 64, np.random.default_rng(0)):
-            losses.append(float(loss.forward(model.forward(x, training=True), labels)))
-            if not np.isfinite(losses[-1]):
-                break
-            model.backward(loss.backward())
-            optimizer.step(model.params, model.grads)
+
+    def losses_at(rate):
+        model, optimizer, loss, losses = lab.network.network(0, width=8), minidl.SGD(rate), minidl.NLLLoss(), []
+        with np.errstate(all="ignore"):
+            for x, labels in minidl.minibatches(train, 64, np.random.default_rng(0)):
+                losses.append(float(loss.forward(model.forward(x, training=True), labels)))
+                if not np.isfinite(losses[-1]):
+                    break
+                model.backward(loss.backward())
+                optimizer.step(model.params, model.grads)
+        return losses
+
+    courses = {rate: losses_at(rate) for rate in (1e4, 2e4, 1e5, 2e5, 1e6, 2e6)}  # each processor has its own chaos
+    rate, losses = next((r, ls) for r, ls in courses.items() if len(ls) > 2 and not np.isfinite(ls[-1]))
     assert np.isfinite(losses[:-1]).all()
-    assert 2 < len(losses) < 10
-    measured = learning_rate.follow(settings, 0, 1e4)
+    measured = learning_rate.follow(settings, 0, rate)
     assert measured["diverged"] == f"the loss became infinite or NaN in update {len(losses)}"
 
 

@@ -1296,7 +1296,7 @@ class DuplicatesOnce(NLLLoss):
     """A column for each class: the samples that share a label are mixed up."""
 
     def backward(self):
-        labels = self._memory[1]
+        labels = self._memory[1].argmax(axis=1)
         dlog_p = super().backward()
         dlog_p[:, labels] = -1 / len(labels)
         return dlog_p
@@ -1306,8 +1306,8 @@ class RightOnesSkipped(NLLLoss):
     """No gradient for what is right already."""
 
     def backward(self):
-        log_p, labels = self._memory
-        right = log_p.argmax(axis=1) == labels
+        log_p, hits = self._memory
+        right = log_p.argmax(axis=1) == hits.argmax(axis=1)
         return super().backward() * convert(1 - 1 * right, like=log_p)[:, None]
 
 

@@ -9,17 +9,17 @@ each operation is rounded as before, and nothing is reordered. Without them a fo
 `minidl.parameters.blocks`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from math import isfinite
-from types import CodeType, FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, TypeAlias
 from zlib import crc32
 
 import numpy as np
 
-from minidl.backend import Array, on_host
+from minidl.backend import Array, array_module, on_host
 
 Formula: TypeAlias = Callable[..., tuple[Any, ...]]
 """From w, g, the state and some numbers to w and the state: for one parameter, or in place for whole arrays."""
@@ -38,7 +38,7 @@ def carry_out(formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float,
         fused: in one loop, where that is possible.
     """
     w, g, *state = arrays
-    if fused and not on_host(w) and (kernel := on_gpu(formula, len(state), len(scalars))):
+    if fused and not on_host(w) and (kernel := on_gpu(array_module(w), formula, len(state), len(scalars))):
         kernel(g, *map(w.dtype.type, scalars), w, *state)
     elif fused and on_host(w) and can_fuse() and all(array.flags.carray for array in arrays):
         on_cpu(formula, len(state))(*arrays, tuple(map(w.dtype.type, scalars)))
@@ -61,54 +61,25 @@ def worth_fusing(n: int, states: int, updates: int) -> bool:
     return can_fuse() and float(updates) * n * (1 + 2 * states) > WORTH
 
 
-def fused(formula: Callable[..., Array], *arrays: Array) -> Array:
-    """Return ``formula(*arrays)``; on a GPU all its operations are one kernel.
-
-    Args:
-        formula: works element by element. A lambda will do, but it must depend on its arguments alone: the kernel is
-            made at its first use.
-        arrays: of one dtype; their shapes are broadcast.
-    """
-    if on_host(arrays[0]):
-        return formula(*arrays)
-    kernel = KERNELS.get(formula.__code__)
-    if kernel is None:
-        names = [f"a{i}" for i in range(len(arrays))]
-        kernel = KERNELS[formula.__code__] = kernel_of(names, {"y": formula(*map(Term, names))})
-    y: Array = kernel(*arrays)
-    return y
-
-
-KERNELS: dict[CodeType, Callable[..., Any]] = {}
-"""The kernels that `fused` has made, by the code of their formulas."""
-
-
 @cache
-def on_gpu(formula: Formula, states: int, scalars: int) -> Callable[..., Any] | None:
+def on_gpu(cupy: ModuleType, formula: Formula, states: int, scalars: int) -> Callable[..., None] | None:
     """Return one kernel that does what ``formula`` does, or None if it is more than arithmetic and roots.
 
-    The kernel is called with g, the scalars, w and the state vectors, and changes the last two in place.
+    The formula is carried out once, with a `Term` for each number, and what comes back is C. The kernel is called with
+    g, the scalars, w and the state vectors, and changes the last two in place.
+
+    ``cupy.fuse`` would be shorter. But it lets the compiler join a product and a sum with a single rounding, so the
+    bits would change; and to start its kernels takes longer.
     """
     read, changed = ["g", *(f"c{i}" for i in range(scalars))], ["w", *(f"s{i}" for i in range(states))]
     try:
-        results = formula(*map(Term, ["w", "g", *changed[1:], *read[1:]]))
-        return kernel_of(read, dict(zip(changed, results, strict=True)))
+        results = dict(zip(changed, map(in_c, formula(*map(Term, ["w", "g", *changed[1:], *read[1:]]))), strict=True))
     except (TypeError, AttributeError):  # it asks for more than a number that is not known yet can tell
         return None
-
-
-def kernel_of(read: Sequence[str], results: dict[str, Any]) -> Callable[..., Any]:
-    """Return the kernel that computes ``results``, terms by name, from arrays and numbers with the names in ``read``.
-
-    ``cupy.fuse`` would be shorter. But it lets the compiler join a product and a sum with a single rounding, so the
-    bits would change; and to start its kernels takes twice as long.
-    """
-    import cupy
-
-    code = "".join(f"T new_{name} = {in_c(result)}; " for name, result in results.items())
-    code += " ".join(f"{name} = new_{name};" for name in results)
-    types = (", ".join(f"T {name}" for name in names) for names in (read, results))
-    kernel: Callable[..., Any] = cupy.ElementwiseKernel(*types, code, "formula", options=("--fmad=false",))
+    code = "".join(f"T new_{name} = {result}; " for name, result in results.items())
+    code += " ".join(f"{name} = new_{name};" for name in changed)
+    types = (", ".join(f"T {name}" for name in names) for names in (read, changed))
+    kernel: Callable[..., None] = cupy.ElementwiseKernel(*types, code, "formula", options=("--fmad=false",))
     return kernel
 
 

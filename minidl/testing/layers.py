@@ -20,14 +20,13 @@ What is checked, in this order; a failure says which of it does not hold, and fo
     files          all that decides the output survives copy_from, a file, and a run that is resumed
     frozen         a frozen layer does not move, averages included
     arguments      a file of a layer that was made with other arguments is refused
-    backends       the same numbers on CuPy if there is a GPU, else on a stand-in that is as strict
+    backends       the same numbers on a stand-in for CuPy that is as strict, and on CuPy if there is a GPU
 
 What a layer should compute is not checked: only its author knows that. Its forward pass is taken at its word, in
 training and in evaluation, and the rest is compared with it.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 
 import numpy as np
@@ -43,7 +42,7 @@ from minidl.testing.precision import check_precision
 from minidl.testing.sequences import check_passes
 from minidl.testing.slopes import TOLERANCES
 from minidl.testing.states import check_apart, check_copies, check_files, check_frozen, state_of
-from minidl.testing.strict_backend import strict_backend
+from minidl.testing.strict_backend import other_backends
 
 
 def check_layer(
@@ -255,22 +254,24 @@ def _check_samples(example: Example) -> None:
 
 
 def _check_backends(example: Example) -> None:
-    model, moved, x = example.model(), example.model(), example.draw()
+    model, x = example.model(), example.draw()
     dy = example.rng.normal(size=model.forward(x).shape)
+    starts = [example.model() for _ in other_backends()]
     expected = [*a_pass(model, x, dy), model.forward(x)]
-    with strict_backend() if get_backend("auto") is np else nullcontext():
-        xp = get_backend("cupy")
-        moved.to("cupy")
-        try:
-            there = *a_pass(moved, xp.asarray(x), xp.asarray(dy)), moved.forward(xp.asarray(x))
-            got = [to_numpy(array) for array in there]
-            moved.forward(xp.asarray(x), training=True)
-            moved.layers[0].backward_params(xp.asarray(dy))
-        except TypeError as error:
-            raise ContractError(f"{error}{place(error)}{ELSEWHERE}") from error
-    for name, here, result in zip(("y", "dx", "the gradients", "y in evaluation"), expected, got, strict=True):
-        close = np.allclose(here, result, rtol=1e-9, atol=1e-11 * abs(here).max(initial=1.0))
-        require(close, f"{name} differs between the backends")
+    for moved, elsewhere in zip(starts, other_backends(), strict=True):
+        with elsewhere:
+            xp = get_backend("cupy")
+            moved.to("cupy")
+            try:
+                there = *a_pass(moved, xp.asarray(x), xp.asarray(dy)), moved.forward(xp.asarray(x))
+                got = [to_numpy(array) for array in there]
+                moved.forward(xp.asarray(x), training=True)
+                moved.layers[0].backward_params(xp.asarray(dy))
+            except TypeError as error:
+                raise ContractError(f"{error}{place(error)}{ELSEWHERE}") from error
+        for name, here, result in zip(("y", "dx", "the gradients", "y in evaluation"), expected, got, strict=True):
+            close = np.allclose(here, result, rtol=1e-9, atol=1e-11 * abs(here).max(initial=1.0))
+            require(close, f"{name} differs between the backends")
 
 
 RULES: dict[str, Callable[[Example], None]] = {

@@ -18,7 +18,7 @@ What is checked, in this order; a failure says which of it does not hold, and wh
     decay          weight decay acts once, at the rate of the group, and leaves biases out if told so
     precision      float32 stays float32, and near what float64 gives
     misfits        vectors of another length or dtype are refused before anything changes
-    backends       the same steps on CuPy if there is a GPU, else on a stand-in that is as strict
+    backends       the same steps on a stand-in for CuPy that is as strict, and on CuPy if there is a GPU
     descent        the loss falls in a bowl
     reference      the steps are those of a transcription of the paper, if one is given
 
@@ -30,7 +30,6 @@ the length of a step, breaks the rule of portions.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -42,7 +41,7 @@ from minidl.checks import function_or_none, positive_int
 from minidl.testing.contract import ContractError, breach, raises, require, same
 from minidl.testing.courses import RATE, Course, Make, draw_course, parting, walk, with_arguments
 from minidl.testing.resumption import check_apart, check_arguments, check_copies, check_resumption, check_state
-from minidl.testing.strict_backend import strict_backend
+from minidl.testing.strict_backend import other_backends
 from minidl.testing.transcriptions import Reference, check_reference, transcribe, trial_of
 from minidl.testing.weight_decay import check_decay
 
@@ -225,18 +224,20 @@ def _check_misfits(make: Make, course: Course) -> None:
 
 
 def _check_backends(make: Make, course: Course) -> None:
-    path = walk(make(), course)
-    with strict_backend() if get_backend("auto") is np else nullcontext():
-        xp = get_backend("cupy")
-        optimizer, w = make(), xp.asarray(course.start)
-        for step, (g, rate) in enumerate(zip(course.gradients, course.rates, strict=True), start=1):
-            optimizer.lr = float(rate)
-            wrong = breach(optimizer.step, w, xp.asarray(g))
-            hint = "\nhint: call array_module(w).sign and the like, not np.sign"
-            require(wrong is None, f"{wrong}{hint if str(wrong).startswith('TypeError') else ''}")
-            path[step] = to_numpy(w)
-    apart = parting(path, walk(make(), course))
-    require(apart is None, f"{_place(apart)} differs between the backends")
+    for elsewhere in other_backends():
+        path = walk(make(), course)
+        with elsewhere:
+            xp = get_backend("cupy")
+            optimizer, w = make(), xp.asarray(course.start)
+            optimizer.fused = True  # as `minidl.fit` does on a GPU
+            for step, (g, rate) in enumerate(zip(course.gradients, course.rates, strict=True), start=1):
+                optimizer.lr = float(rate)
+                wrong = breach(optimizer.step, w, xp.asarray(g))
+                hint = "\nhint: call array_module(w).sign and the like, not np.sign"
+                require(wrong is None, f"{wrong}{hint if str(wrong).startswith('TypeError') else ''}")
+                path[step] = to_numpy(w)
+        apart = parting(path, walk(make(), course))
+        require(apart is None, f"{_place(apart)} differs between the backends")
 
 
 def _check_descent(make: Make, course: Course) -> None:

@@ -11,11 +11,13 @@ Inside ``with strict_backend():`` it stands in for the package ``cupy``, so ``ba
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from minidl.backend import get_backend
 
 METHODS = (
     "all any argmax argmin argsort astype clip copy cumprod cumsum dot max mean min nonzero prod ravel repeat reshape "
@@ -134,29 +136,23 @@ def of_numpy(name: str) -> Any:
 
 def elementwise_kernel(
     inputs: str, outputs: str, code: str, _name: str, options: tuple[str, ...] = ()
-) -> Callable[..., StrictArray]:
-    """Return what stands in for a kernel of ``cupy.ElementwiseKernel`` whose C is Python as well, but for the types.
-
-    It is called with inputs and outputs, or without the only output, which it then makes.
-    """
+) -> Callable[..., None]:
+    """Return what stands in for a kernel of ``cupy.ElementwiseKernel`` whose C is Python as well, but for the types."""
     names = [declaration.split()[-1] for declaration in f"{inputs}, {outputs}".split(", ")]
     statements = [
         statement.strip().removeprefix("T ").split(" = ") for statement in code.split(";") if statement.strip()
     ]
 
-    def kernel(*arguments: Any) -> StrictArray:
-        host = [value if isinstance(value, np.generic) else unwrap(value) for value in arguments]
-        if len(host) < len(names):
-            host.append(np.empty(np.broadcast(*host).shape, host[0].dtype))
+    def kernel(*arguments: Any) -> None:
+        host = (value if isinstance(value, np.generic) else unwrap(value) for value in arguments)
         values: dict[str, Any] = dict(zip(names, host, strict=True))
-        values |= {"T": host[-1].dtype.type, "sqrt": np.sqrt}
+        values |= {"T": values[names[-1]].dtype.type, "sqrt": np.sqrt}
         for target, expression in statements:
             value = eval(expression, {"__builtins__": {}}, values)
             if target in names:
                 values[target][...] = value
             else:
                 values[target] = value
-        return StrictArray(host[-1])
 
     del options  # how it is compiled
     return kernel
@@ -178,6 +174,11 @@ for _name in f"{ARITHMETIC} {LOGIC}".split():
     setattr(StrictArray, f"__{_name}__", strict(getattr(np.ndarray, f"__{_name}__"), operator=True))
 for _name in IN_PLACE.split():
     setattr(StrictArray, f"__{_name}__", in_place(getattr(np.ndarray, f"__{_name}__")))
+
+
+def other_backends() -> list[AbstractContextManager[object]]:
+    """Return contexts in each of which ``cupy`` is an array module to check: the stand-in, and CuPy where a GPU is."""
+    return [strict_backend(), *([] if get_backend("auto") is np else [nullcontext()])]
 
 
 @contextmanager
