@@ -6,6 +6,7 @@ A cell that says nothing but a verdict gets the class ``verdict`` and one of its
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.locale import _
 
 CLASSES = {
     "reproduced": "reproduced",
@@ -30,6 +31,7 @@ def mark_verdicts(_app: Sphinx, doctree: nodes.document) -> None:
             verdict = cell.astext()
             if verdict in CLASSES and isinstance(cell[0], nodes.paragraph):
                 cell[0].children = []
-                cell[0] += nodes.inline(verdict, verdict, classes=["verdict", CLASSES[verdict]])
+                shown = _(verdict)
+                cell[0] += nodes.inline(shown, shown, classes=["verdict", CLASSES[verdict]])
                 if "with-verdicts" not in table["classes"]:
                     table["classes"].append("with-verdicts")

@@ -2,6 +2,8 @@
 
     .venv/bin/pip install -e '.[docs]' && .venv/bin/sphinx-build -W -n docs docs/_build/html
 
+The Portuguese book is made by the same command with ``-D language=pt_BR``: see `portuguese.py`.
+
 The pages are Markdown (MyST), the reference comes from the docstrings, and formulas are drawn by a copy of MathJax that
 is installed with the other tools and becomes part of the book: nothing is loaded from a network, not even to read it.
 """
@@ -40,12 +42,17 @@ extensions = [
     "badges",
     "interactive",
     "notebooks",
+    "portuguese",
 ]
-exclude_patterns = ["_build", "README.md", "experiments/_tables"]
+exclude_patterns = ["_build", "README.md", "experiments/_tables", "locale"]
 nitpicky = True
 
 myst_enable_extensions = ["dollarmath", "attrs_block", "deflist"]
 myst_heading_anchors = 3
+
+locale_dirs = ["locale"]
+gettext_compact = False  # a catalogue for each page
+gettext_location = False  # a message is found by its text, and keeps its place in the catalogue when lines move
 
 templates_path = ["_templates"]
 napoleon_numpy_docstring = False
@@ -63,6 +70,16 @@ default_role = "py:obj"  # `Dense` in a docstring is a link to it
 
 html_theme = "furo"
 html_title = "minidl"
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "language.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
 mathjax_folder = find_spec("sphinx-mathjax-offline").submodule_search_locations[0]
 html_static_path = ["_static", f"{mathjax_folder}/static/mathjax/tex-svg.js"]
 html_css_files = ["book.css", "print.css"]

@@ -26,6 +26,7 @@ from bokeh.models import UIElement
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.locale import _
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
@@ -71,7 +72,8 @@ class Interactive(SphinxDirective):
             results = RESULTS / f"{name}.json"
             self.env.note_dependency(str(results))
             if not results.exists():
-                return [nodes.paragraph(MISSING, MISSING)]
+                said = _(MISSING)
+                return [nodes.paragraph(said, said)]
         figure = interactive(name=name, replaces="replaces-picture" in self.options)
         self.set_source_info(figure)
         self.state.nested_parse(self.content, self.content_offset, figure)

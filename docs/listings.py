@@ -140,6 +140,7 @@ def setup(app: Any) -> dict[str, bool]:
     """Make `literalinclude` show listings, with links to the source, and blocks of Python on a page fit it."""
     from docutils import nodes
     from docutils.parsers.rst import directives
+    from sphinx.locale import _
     from sphinx.transforms import SphinxTransform
     from sphinx.transforms.post_transforms import SphinxPostTransform
     from sphinx.util.docutils import SphinxDirective
@@ -190,7 +191,8 @@ def setup(app: Any) -> dict[str, bool]:
                     anchor = anchor.rpartition(".")[0]
                 page = "/".join(["_modules", *place["module"]])
                 here = self.env.current_document.docname
-                place += make_refnode(self.app.builder, here, page, anchor, nodes.inline("", "source"))
+                said = _("source")
+                place += make_refnode(self.app.builder, here, page, anchor, nodes.inline("", said))
 
     class Narrow(SphinxTransform):
         default_priority = 500

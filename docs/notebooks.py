@@ -146,6 +146,7 @@ def embed_pictures(cell: NotebookNode, folder: Path) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Write the notebooks into the book, and link to each from its page."""
     from docutils import nodes
+    from sphinx.locale import _
     from sphinx.transforms.post_transforms import SphinxPostTransform
 
     names = {page.relative_to(DOCS).with_suffix("").as_posix() for page in pages()}
@@ -158,7 +159,8 @@ def setup(app: Any) -> dict[str, bool]:
             name = self.env.current_document.docname
             if name in names:
                 address = f"{'../' * name.count('/')}{FOLDER}/{name}.ipynb"
-                link = f'<p class="as-notebook"><a href="{address}" download>This page as a notebook</a></p>'
+                said = _("This page as a notebook")
+                link = f'<p class="as-notebook"><a href="{address}" download>{said}</a></p>'
                 title = next(iter(self.document.findall(nodes.title)))
                 title.parent.insert(1, nodes.raw("", link, format="html"))
 

@@ -1,0 +1,65 @@
+"""The book in Portuguese: Sphinx takes each message of a page from the page's catalogue in docs/locale.
+
+    .venv/bin/sphinx-build -W -n -D language=pt_BR docs docs/_build/html/pt_BR
+
+A page without a catalogue stays English there, and says so. What Sphinx cannot do by catalogues is done here: a switch
+between the languages in the sidebar, and the glossary sorted by its Portuguese words. What the theme and our own
+extensions say is in the catalogue sphinx.po. Tables of results are English in both.
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import glossary
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+
+LOCALE = Path(__file__).parent / "locale"
+CATALOGUES = LOCALE / "pt_BR" / "LC_MESSAGES"
+TABLE = re.compile(r"^```\{include\} \S*_tables/.*?^```\n", re.MULTILINE | re.DOTALL)
+
+
+def without_accents(text: str) -> str:
+    """Return a text as a Portuguese dictionary sorts it: without regard to accents and capitals."""
+    return "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
+
+
+class SortGlossary(SphinxTransform):
+    """Sort the glossary again, after its terms have been translated."""
+
+    default_priority = 25
+
+    def apply(self, **_options: Any) -> None:
+        """Sort the entries of each glossary."""
+        for found in self.document.findall(glossary) if self.config.language == "pt_BR" else ():
+            for entries in found.findall(nodes.definition_list):
+                entries.children.sort(key=lambda item: without_accents(item[0].astext()))
+
+
+def leave_tables_out(app: Sphinx, _name: str, source: list[str]) -> None:
+    """Keep tables of results out of the catalogues: their numbers change with every run."""
+    if app.builder.name == "gettext":
+        source[0] = TABLE.sub("", source[0])
+
+
+def allow_other_terms(_app: Sphinx, config: Any) -> None:
+    """Let a translated message refer to the Portuguese words of the glossary; `tests/test_portuguese.py` compares."""
+    if config.language == "pt_BR":
+        config.suppress_warnings = [*config.suppress_warnings, "i18n.inconsistent_references"]
+
+
+def say_what_is_there(app: Sphinx, name: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """Tell the templates whether a page has been translated."""
+    context["untranslated"] = app.config.language == "pt_BR" and not (CATALOGUES / f"{name}.po").exists()
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect what is defined here."""
+    app.add_transform(SortGlossary)
+    app.connect("config-inited", allow_other_terms)
+    app.connect("source-read", leave_tables_out)
+    app.connect("html-page-context", say_what_is_there)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
