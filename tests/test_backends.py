@@ -67,7 +67,7 @@ def test_the_recording_is_of_the_installed_cupy():
 
 def test_all_that_the_stand_in_offers_exists_in_cupy():
     missing = standin.NOT_IN_CUPY.split()
-    functions = {name for name in np.__all__ if isinstance(getattr(np, name), np.ufunc | FunctionType)}
+    functions = {n for n in np.__all__ if n[0] != "_" and isinstance(getattr(np, n), np.ufunc | FunctionType)}
     assert functions - set(missing) <= set(CUPY["functions"])
     assert not set(missing) & set(CUPY["functions"])
     assert set(standin.METHODS.split()) <= set(CUPY["methods"])

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import matplotlib
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -120,6 +121,12 @@ def band(axes: Axes, x: Curves, curves: Curves, colour: Any, label: str, **style
     axes.plot(x, curves.mean(axis=0), color=colour, label=label, **style)
     if len(curves) > 1:
         axes.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.25, linewidth=0)
+
+
+def as_pixels(drawn: Artist) -> None:
+    """Let a filled contour be pixels in a vector graphic, which keeps it small; before 3.11 Matplotlib cannot."""
+    if matplotlib.__version_info__ >= (3, 11):
+        drawn.set_rasterized(True)
 
 
 def legend_below(axes: Axes, columns: int = 2, **more: Any) -> None:

@@ -18,6 +18,7 @@ from lab.plots import (
     VERMILION,
     Panel,
     Panels,
+    as_pixels,
     band,
     compose,
     legend_below,
@@ -194,7 +195,7 @@ def draw_needed(axes: Axes, results: Results) -> None:
 def draw_saddle(axes: Axes, results: Results) -> None:
     """Draw the saddle with a trajectory of each optimiser."""
     x, y = np.meshgrid(np.linspace(-0.9, 1.1, 100), np.linspace(-1.2, 1.2, 100))
-    axes.contourf(x, y, height("saddle", x, y), levels=20, cmap="Greys", alpha=0.6).set_rasterized(True)
+    as_pixels(axes.contourf(x, y, height("saddle", x, y), levels=20, cmap="Greys", alpha=0.6))
     for name, marker in MARKERS.items():
         path = np.array(results.called(f"crossing: {name}")[0]["path"])
         style: dict[str, Any] = {

@@ -12,6 +12,7 @@ from lab.plots import (
     YELLOW,
     Panel,
     Panels,
+    as_pixels,
     band,
     compose,
     legend_below,
@@ -97,8 +98,8 @@ def draw_walks(ax: Axes, results: Results, place: str) -> None:
     x, y = np.meshgrid(np.linspace(left, right, 200), np.linspace(low, high, 200))
     height = landscape.value(x, y)
     levels = height.min() + np.ptp(height) * np.linspace(0, 1, 18) ** 2
-    ax.contourf(x, y, height, levels, cmap="Greys", alpha=0.4).set_rasterized(True)
-    ax.contour(x, y, height, levels, colors="grey", linewidths=0.4).set_rasterized(True)
+    as_pixels(ax.contourf(x, y, height, levels, cmap="Greys", alpha=0.4))
+    as_pixels(ax.contour(x, y, height, levels, colors="grey", linewidths=0.4))
     for width, (name, colour) in zip(np.linspace(2.5, 1, 6), OPTIMIZERS.items(), strict=True):
         found = walked[name]
         label = f"{name}, {found['rate']:.2g}: {found['steps'] or 'never'}"
