@@ -89,7 +89,7 @@ def test_one_word_for_each_term(page):
 def test_numbers_have_a_comma():
     for page in PAGES:
         for message in messages(CATALOGUES / f"{page}.po").values():
-            text = re.sub(r"Python \d\.\d+", " ", prose(message.string))
+            text = re.sub(r"(Python|seção|versão) \d\.\d+", " ", prose(message.string))
             formula = "\\" in text
             assert formula or not re.search(r"\d\.\d{1,2}(?!\d)", text), message.string
 
