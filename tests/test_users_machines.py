@@ -293,5 +293,6 @@ def test_readme_has_the_same_commands_for_both_shells():
         line.replace("python3 -m", "py -m").replace(" &&", ";").replace(".venv/bin/", ".venv\\Scripts\\")
         for line in posix
     ]
-    same = [line.replace("examples/", "examples\\").replace("docs/_build/", "docs\\_build\\") for line in same]
+    paths = re.compile(r"examples/|docs/\S*")
+    same = [paths.sub(lambda path: path[0].replace("/", "\\"), line) for line in same]
     assert windows == same
