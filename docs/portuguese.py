@@ -2,9 +2,9 @@
 
     .venv/bin/sphinx-build -W -n -D language=pt_BR docs docs/_build/html/pt_BR
 
-A page without a catalogue stays English there, and says so. What Sphinx cannot do by catalogues is done here: a switch
-between the languages in the sidebar, and the glossary sorted by its Portuguese words. What the theme and our own
-extensions say is in the catalogue sphinx.po. Tables of results are English in both.
+What the theme and our own extensions say is in the catalogue sphinx.po. A page without a catalogue stays English, and
+the switch of languages in the sidebar says so. Tables of results are English in both. `docs/locale/update.py` brings
+the catalogues up to date. What catalogues cannot do is done here: the glossary is sorted by its Portuguese words.
 """
 
 import re
@@ -17,8 +17,7 @@ from sphinx.addnodes import glossary
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
-LOCALE = Path(__file__).parent / "locale"
-CATALOGUES = LOCALE / "pt_BR" / "LC_MESSAGES"
+CATALOGUES = Path(__file__).parent / "locale" / "pt_BR" / "LC_MESSAGES"
 TABLE = re.compile(r"^```\{include\} \S*_tables/.*?^```\n", re.MULTILINE | re.DOTALL)
 
 
@@ -51,7 +50,7 @@ def allow_other_terms(_app: Sphinx, config: Any) -> None:
         config.suppress_warnings = [*config.suppress_warnings, "i18n.inconsistent_references"]
 
 
-def say_what_is_there(app: Sphinx, name: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+def mark_untranslated(app: Sphinx, name: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
     """Tell the templates whether a page has been translated."""
     context["untranslated"] = app.config.language == "pt_BR" and not (CATALOGUES / f"{name}.po").exists()
 
@@ -61,5 +60,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_transform(SortGlossary)
     app.connect("config-inited", allow_other_terms)
     app.connect("source-read", leave_tables_out)
-    app.connect("html-page-context", say_what_is_there)
+    app.connect("html-page-context", mark_untranslated)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

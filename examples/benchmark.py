@@ -15,7 +15,7 @@ machines, or between two runs of this script.
 
     python examples/benchmark.py                      # whatever is installed takes part
     python examples/benchmark.py --quick              # a taste in less than a minute: minidl and the floor
-    python examples/benchmark.py --backend cupy       # on a GPU, against PyTorch there, in six minutes
+    python examples/benchmark.py --backend cupy       # on a GPU, against PyTorch there
 
 Finished runs are kept, as in all examples; to measure them anew, give another folder with --out.
 Install PyTorch, JAX, scikit-learn and Numba with the extras ``bench`` and ``fast``: pip install '.[bench,fast]'
@@ -70,7 +70,7 @@ FULL_GPU = FULL | {
     "curve_widths": [],
     "curve_samples": [],
 }
-"""On a GPU, whose steps are short, shorter rounds do; and time on a GPU is dear."""
+"""On a GPU steps are short, so short rounds will do."""
 QUICK = FULL | {
     "starts": 1,
     "rounds": 3,

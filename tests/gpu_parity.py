@@ -18,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "examples"), str(ROOT / "tests")]
 
-from test_fusing import MAKERS  # noqa: E402
+from test_fusing import MAKERS, walk  # noqa: E402
 
 import minidl  # noqa: E402
 from lab.environment import environment  # noqa: E402
@@ -77,19 +77,13 @@ def loss(kind: str, dtype: str) -> dict[str, Any]:
 
 def optimizer(name: str, dtype: str) -> dict[str, Any]:
     """Compare many steps of an optimiser with the same gradients, learning rates and groups."""
-    ends = []
-    for backend, fused in (("numpy", False), ("cupy", False), ("cupy", True)):
-        rng, xp, made = np.random.default_rng(0), minidl.get_backend(backend), MAKERS[name]()
-        groups = [minidl.Group(slice(3, 9000)), minidl.Group(slice(9000, 9900), 0.5, biases=True)]
-        made.fused, w = fused, xp.asarray(rng.normal(size=10_000).astype(dtype))
-        for step in range(STEPS):
-            made.lr = 0.1 / (step + 1)
-            g = (rng.normal(size=10_000) * 10.0 ** rng.integers(-6, 4, size=10_000)).astype(dtype)
-            g[step::7], g[step::101] = 0, np.finfo(dtype).smallest_subnormal
-            made.step(w, xp.asarray(g), groups)
-        ends.append([minidl.to_numpy(array) for array in (w, *made.state.values())])
-    same = [all(map(same_bits, ends[0], other)) for other in ends[1:]]
-    return {"optimizer": name, "dtype": dtype, "same bits": same[0], "same bits fused": same[1]}
+    groups = [minidl.Group(slice(3, 9000)), minidl.Group(slice(9000, 9900), 0.5, biases=True)]
+    here, plain, fused = (
+        walk(MAKERS[name](), dtype, fused, 10_000, groups, minidl.get_backend(backend), STEPS)
+        for backend, fused in (("numpy", False), ("cupy", False), ("cupy", True))
+    )
+    same, same_fused = (all(map(same_bits, here, there)) for there in (plain, fused))
+    return {"optimizer": name, "dtype": dtype, "same bits": same, "same bits fused": same_fused}
 
 
 def epoch(batch_size: int) -> dict[str, Any]:

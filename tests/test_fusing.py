@@ -33,18 +33,18 @@ every_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 both_types = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
-def walk(optimizer, dtype, fused, n=3_001, groups=None):
+def walk(optimizer, dtype, fused, n=3_001, groups=None, xp=np, steps=6):
     """Return parameters and state after steps with gradients of all sizes, and a learning rate that changes."""
     rng = np.random.default_rng(0)
-    w = rng.normal(size=n).astype(dtype)
+    w = xp.asarray(rng.normal(size=n).astype(dtype))
     optimizer.fused = fused
-    for step in range(6):
+    for step in range(steps):
         g = (rng.normal(size=n) * 10.0 ** rng.integers(-6, 4, size=n)).astype(dtype)
         g[step::7] = 0
         g[step::101] = np.finfo(dtype).smallest_subnormal
         optimizer.lr = 0.1 / (step + 1)
-        optimizer.step(w, g, groups)
-    return [w, *optimizer.state.values()]
+        optimizer.step(w, xp.asarray(g), groups)
+    return [minidl.to_numpy(array) for array in (w, *optimizer.state.values())]
 
 
 @needs_numba
@@ -296,30 +296,20 @@ def test_code_that_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
     np.testing.assert_array_equal(w, 0.5)
 
 
-def on_the_stand_in(optimizer, dtype, groups=None, n=3_001):
-    """Do on the stand-in for CuPy what `walk` does, fused; return its result and the kernels that were made."""
+def on_the_stand_in(optimizer, dtype, **options):
+    """Do `walk` on the stand-in for CuPy, fused; return its result and the kernels that were made."""
     kernels = []
     with strict_backend() as cupy:
         make_kernel = cupy.ElementwiseKernel
         cupy.ElementwiseKernel = lambda *args, **options: (kernels.append((args, options)), make_kernel(*args))[1]
-        rng = np.random.default_rng(0)
-        optimizer.fused = True
-        w = cupy.asarray(rng.normal(size=n).astype(dtype))
-        for step in range(6):
-            g = (rng.normal(size=n) * 10.0 ** rng.integers(-6, 4, size=n)).astype(dtype)
-            g[step::7] = 0
-            g[step::101] = np.finfo(dtype).smallest_subnormal
-            optimizer.lr = 0.1 / (step + 1)
-            optimizer.step(w, cupy.asarray(g), groups)
-        result = [cupy.asnumpy(array) for array in (w, *optimizer.state.values())]
-    return result, kernels
+        return walk(optimizer, dtype, fused=True, xp=cupy, **options), kernels
 
 
 @both_types
 @every_optimizer
 def test_the_kernel_of_a_gpu_is_made_from_the_same_formula(make, dtype):
     for groups in (None, [minidl.Group(slice(3, 2000)), minidl.Group(slice(2000, 2007), 0.5, biases=True)]):
-        result, kernels = on_the_stand_in(make(), dtype, groups)
+        result, kernels = on_the_stand_in(make(), dtype, groups=groups)
         ((_, options),) = kernels
         assert options == {"options": ("--fmad=false",)}
         for one, other in zip(walk(make(), dtype, fused=False, groups=groups), result, strict=True):
@@ -327,7 +317,7 @@ def test_the_kernel_of_a_gpu_is_made_from_the_same_formula(make, dtype):
             np.testing.assert_array_equal(one.view("uint8"), other.view("uint8"))
 
 
-def test_the_kernel_of_sgd_as_it_is_printed_on_the_page():
+def test_the_kernel_of_sgd():
     _, (((read, changed, code, _), _),) = on_the_stand_in(minidl.SGD(), "float32", n=10)
     assert (read, changed, code) == ("T g, T c0", "T w", "T new_w = (w - (c0 * g)); w = new_w;")
 
@@ -359,6 +349,8 @@ def test_a_formula_with_numbers_on_either_side():
     [
         lambda g: minidl.backend.array_module(g).sign(g),
         lambda g: g / abs(g),
+        lambda g: (g > 0) * 1.0 - (g < 0) * 1.0,
+        lambda g: (g == 0) * 1.0 - (g != 1) * 1.0,
         lambda g: g * float("inf"),
         lambda g: g.clip(-1, 1),
         lambda g: minidl.backend.array_module(g).where(g, 1.0, 0.0),
@@ -379,11 +371,16 @@ def test_a_formula_that_is_no_arithmetic_is_carried_out_plainly_on_a_gpu(sign):
         np.testing.assert_array_equal(result[0], walk(Own(), "float32", fused=False, n=100)[0])
 
 
-def test_fit_fuses_on_a_gpu(small_data):
+def test_fit_fuses_on_a_gpu(monkeypatch):
     with strict_backend():
-        seen, after, _ = rows_of(small_model().to("cupy"), pytest.MonkeyPatch(), 1e20)
+        seen, after, _ = rows_of(small_model().to("cupy"), monkeypatch, 1e20)
     assert set(seen) == {True}
     assert not after
+
+
+@pytest.mark.parametrize(("number", "code"), [(2, "T(2.0)"), (True, "T(1.0)"), (np.float64(1e-8), "T(1e-08)")])
+def test_a_number_in_c(number, code):
+    assert fusing.in_c(number) == code
 
 
 def test_groups_that_are_treated_alike_are_walked_as_one():
@@ -398,7 +395,8 @@ def test_groups_that_are_treated_alike_are_walked_as_one():
     assert walked() == [(0, 5, 1.0), (5, 7, 1.0), (8, 9, 1.0), (9, 11, 0.5), (11, 12, 0.5)]
 
 
-def test_blocks_as_small_as_possible_and_as_large(monkeypatch):
+@pytest.mark.parametrize(("fused", "numba", "sizes"), [(0, 1, [4, 4, 2]), (1, 0, [4, 4, 2]), (1, 1, [10])])
+def test_only_what_is_really_fused_needs_no_blocks(fused, numba, sizes, monkeypatch):
     monkeypatch.setattr("minidl.parameters.blocks.BLOCK", 4)
-    for whole, expected in ((False, [4, 4, 2]), (True, [10])):
-        assert [part.stop - part.start for part, _ in blocks(np.zeros(10), None, whole)] == expected
+    monkeypatch.setattr("minidl.parameters.blocks.can_fuse", lambda: numba)
+    assert [part.stop - part.start for part, _ in blocks(np.zeros(10), None, fused)] == sizes

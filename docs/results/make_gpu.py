@@ -4,12 +4,15 @@ python docs/results/make_gpu.py
 """
 
 import json
+import sys
 from pathlib import Path
 from string import Template
 from typing import Any
 
 PAGES = Path(__file__).parent.parent / "practice"
-DIGITS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+sys.path.insert(0, str(Path(__file__).parent))
+
+from make_page import typeset  # noqa: E402
 
 
 def main() -> None:
@@ -32,7 +35,7 @@ def layers(report: dict[str, Any]) -> str:
         found: dict[str, dict[str, float]] = {}
         for row in report["layers" if kind == "layer" else "losses"]:
             found.setdefault(row[kind], {})[row["dtype"]] = max(row[column] for column in columns)
-        rows += [f"| `{name}` | {power(by['float32'])} | {power(by['float64'])} |" for name, by in found.items()]
+        rows += [f"| `{name}` | {shown(by['float32'])} | {shown(by['float64'])} |" for name, by in found.items()]
     return "\n".join(rows)
 
 
@@ -53,16 +56,13 @@ def epochs(report: dict[str, Any]) -> str:
     rows = ["| batch size | parameters differ by | test accuracy, CPU | test accuracy, GPU |", "|---:|---:|---:|---:|"]
     for row in report["chapter 37"]:
         accuracies = (f"{100 * row[f'test_accuracy on {where}']:.2f} %" for where in ("CPU", "GPU"))
-        rows.append(f"| {row['batch size']} | {power(row['parameters'])} | {' | '.join(accuracies)} |")
+        rows.append(f"| {row['batch size']} | {shown(row['parameters'])} | {' | '.join(accuracies)} |")
     return "\n".join(rows)
 
 
-def power(number: float) -> str:
-    """Return a number as a few digits times a power of ten."""
-    if number == 0:
-        return "0"
-    digits, exponent = f"{number:.1e}".split("e")
-    return f"{digits} × 10{str(int(exponent)).translate(DIGITS)}"
+def shown(difference: float) -> str:
+    """Return a difference with two digits, as print has it."""
+    return typeset(f"{difference:.1e}") if difference else "0"
 
 
 if __name__ == "__main__":

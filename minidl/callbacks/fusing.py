@@ -24,7 +24,7 @@ class Fusing(Callback):
         optimizer, params = state.optimizer, state.model.params
         before = optimizer.fused
         updates = self.updates - state.updates
-        if not on_host(params) or worth_fusing(len(params), len(optimizer.state_names), updates):
+        if not on_host(params) or worth_fusing(len(params), len(optimizer.state), updates):
             optimizer.fused = True
         try:
             yield

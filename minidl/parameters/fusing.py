@@ -69,17 +69,18 @@ def on_gpu(cupy: ModuleType, formula: Formula, states: int, scalars: int) -> Cal
     g, the scalars, w and the state vectors, and changes the last two in place.
 
     ``cupy.fuse`` would be shorter. But it lets the compiler join a product and a sum with a single rounding, so the
-    bits would change; and to start its kernels takes longer.
+    bits would change.
     """
-    read, changed = ["g", *(f"c{i}" for i in range(scalars))], ["w", *(f"s{i}" for i in range(states))]
+    state, numbers = [f"s{i}" for i in range(states)], [f"c{i}" for i in range(scalars)]
     try:
-        results = dict(zip(changed, map(in_c, formula(*map(Term, ["w", "g", *changed[1:], *read[1:]]))), strict=True))
+        results = [in_c(result) for result in formula(*map(Term, ["w", "g", *state, *numbers]))]
     except (TypeError, AttributeError):  # it asks for more than a number that is not known yet can tell
         return None
-    code = "".join(f"T new_{name} = {result}; " for name, result in results.items())
+    changed = ["w", *state]
+    code = "".join(f"T new_{name} = {result}; " for name, result in zip(changed, results, strict=True))
     code += " ".join(f"{name} = new_{name};" for name in changed)
-    types = (", ".join(f"T {name}" for name in names) for names in (read, changed))
-    kernel: Callable[..., None] = cupy.ElementwiseKernel(*types, code, "formula", options=("--fmad=false",))
+    read, written = (", ".join(f"T {name}" for name in names) for names in (["g", *numbers], changed))
+    kernel: Callable[..., None] = cupy.ElementwiseKernel(read, written, code, "formula", options=("--fmad=false",))
     return kernel
 
 
@@ -100,7 +101,6 @@ class Term:
     __sub__, __rsub__ = operation("-"), operation("-", swapped=True)
     __mul__, __rmul__ = operation("*"), operation("*", swapped=True)
     __truediv__, __rtruediv__ = operation("/"), operation("/", swapped=True)
-    __gt__, __lt__ = operation(">"), operation("<")
 
     def __init__(self, code: str):
         self.code = code
@@ -108,6 +108,9 @@ class Term:
     def sqrt(self) -> "Term":
         """Return its root; NumPy's ``sqrt`` asks objects that it does not know for this method."""
         return Term(f"sqrt({self.code})")
+
+    def __eq__(self, _other: object) -> bool:
+        raise TypeError("a formula that is fused cannot compare a number, which is not known yet")
 
     def __bool__(self) -> bool:
         raise TypeError("a formula that is fused cannot decide by a number, which is not known yet")
@@ -123,7 +126,7 @@ def in_c(number: Any) -> str:
         return number.code
     if not isinstance(number, float | int) or not isfinite(number):
         raise TypeError(f"a formula that is fused computes with finite numbers, got {number!r}")
-    return f"T({number!r})"
+    return f"T({float(number)!r})"
 
 
 @cache
