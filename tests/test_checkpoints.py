@@ -74,7 +74,7 @@ def train(make=minidl.Adam, crash_at=None, epochs=4, **options):
 def test_after_a_crash_at_any_update_training_goes_on_to_the_same_bits(tmp_path, make):
     expected, path = train(make), tmp_path / "run.npz"
 
-    @settings(max_examples=15)
+    @settings(max_examples=10)
     @given(crash_at=st.integers(1, 11), every=st.one_of(st.none(), st.integers(1, 5)))
     def check(crash_at, every):
         path.unlink(missing_ok=True)

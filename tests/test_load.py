@@ -19,6 +19,13 @@ from conftest import small_model
 import minidl
 
 
+@pytest.fixture(autouse=True)
+def _only_what_is_new():
+    """Let the garbage collector look at what a test makes, and not at all that the tests before it left."""
+    gc.collect()
+    gc.freeze()
+
+
 def growth(work, times):
     """Return by how many bytes the memory in use grows over ``times`` calls that nothing is new to.
 

@@ -7,11 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot as plt
 
 pofile = pytest.importorskip("babel.messages.pofile", reason="the book is built where minidl[docs] is installed")
 pytest.importorskip("sphinx")
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+sys.path[:0] = [str(DOCS), str(DOCS / "locale")]
+
+from draw import figures, in_portuguese, shown  # noqa: E402
+from phrases import Phrases, template_of, with_comma  # noqa: E402
+from portuguese import tables  # noqa: E402
+from test_docs import unreadable, words_and_sizes  # noqa: E402
+
 LOCALE = ROOT / "docs" / "locale" / "pt_BR"
 CATALOGUES = LOCALE / "LC_MESSAGES"
 PAGES = sorted(p.relative_to(CATALOGUES).with_suffix("").as_posix() for p in CATALOGUES.rglob("*.po"))
@@ -101,3 +110,69 @@ def test_both_readmes_have_the_same_commands_and_lead_to_each_other():
     assert commands[0] == commands[1]
     assert "(README.pt-BR.md)" in readmes[0]
     assert "(README.md)" in readmes[1]
+
+
+# Results and figures, put together of phrases
+
+
+@pytest.fixture
+def phrases():
+    """Phrases, none of which may be missing in the end."""
+    phrases = Phrases()
+    yield phrases
+    assert not phrases.missing, "run docs/locale/update.py, and translate phrases.po"
+
+
+def test_tables_of_results_are_translated(phrases):
+    for table in tables():
+        said = phrases.table(table)
+        assert len(said.split("\n")) == len(table.split("\n"))
+        assert re.findall(r"\d+", said) != [] or not re.findall(r"\d+", table)
+        assert not re.search(r"\d\.\d{1,2}(?!\d)", re.sub(r"seção [\d.]+|[\d.]+\.\d+\.\d+|\]\([^)]*\)", "", said)), said
+
+
+def test_a_phrase_keeps_its_numbers_and_its_code():
+    for english, portuguese in Phrases().known.items():
+        places = [sorted(re.findall(r"\{=?(\d+)\}", text)) for text in (english, portuguese)]
+        assert places[0] == places[1], portuguese
+        assert pieces(english)[0] == pieces(portuguese)[0], portuguese
+
+
+def test_one_word_for_each_term_of_the_results():
+    for english, portuguese in Phrases().known.items():
+        for term, wrong in avoided() if portuguese != english else ():
+            assert not wrong.search(prose(portuguese)), f"{portuguese}: {term}"
+
+
+def test_figures_say_in_portuguese_what_they_say_in_english(phrases):
+    paths = [path for path in DOCS.rglob("*.svg") if path.stem in shown() and "_build" not in path.parts]
+    assert {path.stem for path in paths} == shown()
+    for path in paths:
+        english, drawn = (
+            {word for word in words_and_sizes(file.read_text(encoding="utf-8"))[0] if re.search(r"[^\W\d]{2}", word)}
+            for file in (path, path.with_suffix(".pt_BR.svg"))
+        )
+        if not any("\\" in word for word in english):
+            assert len(drawn) == len(english), f"{path.name}: run docs/locale/draw.py"
+
+
+def test_no_words_of_a_figure_lie_on_others_or_beyond_its_edge(phrases):
+    for path, figure in figures(shown()):
+        assert not unreadable(in_portuguese(figure, phrases), slack=1), path.name
+        plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("english", "template", "numbers"),
+    [
+        ("test 64: 97.95 ± 0.13 %", "test {1}: {2} %", ["97,95 ± 0,13"]),
+        ("A5, section 3.3: +0.1 [−0.2, +1,200] in 1.5 × 10⁻³", "A5, section {1}: {2} {3} in {4}", ["3,3", "+0,1"]),
+        ("batch 60,000 with NumPy 2.4.6", "batch {1} with NumPy {2}", ["60.000", "2.4.6"]),
+        ("[−0.2, +1,200]", "{1}", ["[−0,2; +1.200]"]),
+        ("10⁻³ to 2⁹", "{1} to {2}", ["10⁻³"]),
+    ],
+)
+def test_numbers_in_a_phrase(english, template, numbers):
+    made, found = template_of(english)
+    assert made == template
+    assert set(numbers) <= set(map(with_comma, found))

@@ -426,7 +426,7 @@ def test_optimizers_of_the_engine_pass_with_any_decay(make, weight_decay, decoup
 
 @pytest.mark.parametrize(("make", "paper"), READERS.values(), ids=READERS)
 @given(seed=st.integers(0, 2**31 - 1))
-@settings(max_examples=settings().max_examples // 3 if settings().max_examples > 100 else 2)
+@settings(max_examples=settings().max_examples // 3 if settings().max_examples > 100 else 1)
 def test_right_optimizers_of_readers_pass(make, paper, seed):
     check_optimizer(make, paper, examples=3, seed=seed)
 

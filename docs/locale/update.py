@@ -1,4 +1,6 @@
-"""Bring the Portuguese catalogues up to date with the English pages; then translate what is new or marked as fuzzy.
+"""Bring the Portuguese catalogues up to date with the English pages, results and figures.
+
+Then translate what is new or marked as fuzzy, and let docs/locale/draw.py draw the figures anew.
 
 .venv/bin/python docs/locale/update.py              # the pages that have a catalogue
 .venv/bin/python docs/locale/update.py practice/gpu # and these, for the first time
@@ -9,6 +11,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import draw
+from phrases import Phrases
+from portuguese import tables
 from sphinx_intl.basic import update
 
 LOCALE = Path(__file__).parent
@@ -25,6 +30,11 @@ def main(new: list[str]) -> None:
             if template.relative_to(templates).with_suffix("").as_posix() not in pages - {"sphinx"}:
                 template.unlink()
         update(str(LOCALE), templates, ["pt_BR"])
+    phrases = Phrases()
+    for table in tables():
+        phrases.table(table)
+    draw.draw(phrases)
+    phrases.renew()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main() -> None:
     """Draw all panels, and remove those that are none any more."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     made = {path for source in results_files() for path in draw_panels(source, folder)}
-    for path in {*folder.rglob("*.svg")} - made:
+    for path in {*folder.rglob("*.svg")} - {*folder.rglob("*.pt_BR.svg")} - made:
         path.unlink()
     whole = load(FOLDER / f"{WHOLE}.json")
     drawings_of(WHOLE).draw(whole, folder / f"{WHOLE}.png")

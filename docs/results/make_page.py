@@ -53,8 +53,7 @@ EXPONENTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 NEWER_RULES = """
 ```{{note}}
-The verdicts on {} follow [newer rules](rules.md#what-the-new-rules-changed) than the text of this page, which argues
-with the first ones.
+The text argues with the first rules. [Newer ones](rules.md#what-the-new-rules-changed) changed these verdicts: {}.
 ```
 """
 
