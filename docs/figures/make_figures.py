@@ -25,13 +25,12 @@ def main() -> None:
     """Draw all figures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     train, _ = minidl.load_mnist()
-    for name, figure in (
-        ("schedules", schedules()),
-        ("lr_range_test", range_test(train)),
-    ):
-        smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
-        figure.savefig(folder / f"{name}.png", dpi=130, metadata={"Smallest letters in points": f"{smallest:g}"})
-        plt.close(figure)
+    figure = schedules()
+    smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+    figure.savefig(folder / "schedules.png", dpi=130, metadata={"Smallest letters in points": f"{smallest:g}"})
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "minidl", "font.size": 9}):  # as make_drawings has it
+        range_test(train).savefig(folder / "lr_range_test.svg", metadata={"Date": None})
+    plt.close("all")
 
 
 def schedules() -> Figure:
@@ -131,8 +130,13 @@ def range_test(train: minidl.Dataset) -> Figure:
         seed=0,
     )
     result = minidl.lr_range_test(model, minidl.SGD(), train, min_lr=1e-5, smoothing=0.9, updates=150)
-    figure, axes = plt.subplots(figsize=(7.2, 4.5), layout="constrained")
-    result.plot(axes).set_title("Learning-rate range test of 784-1024-1024-10 on MNIST, SGD, batch 64")
+    figure, axes = plt.subplots(figsize=(340 / 96, 360 / 96), layout="constrained")
+    result.plot(axes)
+    axes.set(title="", xticks=[1e-4, 1e-3, 1e-2, 1e-1, 1], xticklabels=["0.0001", "0.001", "0.01", "0.1", "1"])
+    axes.set_xticks([], minor=True)
+    for line, style in zip(axes.lines[2:], ("-.", "--", ":"), strict=True):
+        line.set_linestyle(style)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.18), ncols=2, frameon=False, fontsize=9)
     return figure
 
 
