@@ -18,6 +18,7 @@ breaks long strings; comments and docstrings are filled again. The same goes for
 
 import ast
 import io
+import re
 import tokenize
 from functools import cache
 from pathlib import Path
@@ -121,7 +122,7 @@ def filled(code: str, width: int) -> str:
         else:
             alone = {at for at, start in comments.items() if not lines[at][:start].strip()}
             kind, last = (alone if row in comments else texts), row + 1
-            while last < len(lines) and last in kind and lines[last].strip(' "'):
+            while last < len(lines) and last in kind and lines[last].strip(' "') and goes_on(line, lines[last]):
                 last += 1
             made.append(wrapped(lines[row:last], width))
             row = last - 1
@@ -129,11 +130,24 @@ def filled(code: str, width: int) -> str:
     return "\n".join(made) + "\n"
 
 
+ENTRY = re.compile(r"\s*(\w+: |\S+( \S+)*  +)(?=\S)")
+"""What an entry of a list in a docstring begins with: its name, and a colon or a gap."""
+
+
+def goes_on(line: str, following: str) -> bool:
+    """Tell whether a line belongs to the paragraph, or to the entry of a list, that another one begins."""
+    less = len(following) - len(following.lstrip()) < len(line) - len(line.lstrip())
+    return not less and not ENTRY.match(following)
+
+
 def wrapped(lines: list[str], width: int) -> str:
-    """Return the lines of a comment, or of a paragraph of a docstring, filled again."""
+    """Return the lines of a comment, of a paragraph of a docstring or of an entry in it, filled again."""
     margins = [line[: len(line) - len(line.lstrip(" #"))] for line in lines]
     text = " ".join(line.removeprefix(margin) for line, margin in zip(lines, margins, strict=True))
-    return fill(text, width, initial_indent=margins[0], subsequent_indent=margins[-1])
+    hanging = margins[-1]
+    if len(lines) == 1 and (entry := ENTRY.match(lines[0])):  # under its text, as those that have several lines
+        hanging = " " * entry.end() if entry[1].endswith("  ") else margins[0] + "    "
+    return fill(text, width, initial_indent=margins[0], subsequent_indent=hanging)
 
 
 def setup(app: Any) -> dict[str, bool]:

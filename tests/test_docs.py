@@ -165,6 +165,17 @@ def test_the_reading_times_are_what_is_measured(monkeypatch):
     assert len(re.findall(r" \d+ min \| \d+ min \|$", text, re.MULTILINE)) == len(reading_time.times())
 
 
+def test_each_entry_of_a_list_in_a_docstring_is_wrapped_by_itself(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import listings
+
+    lines = ["start   same seed, and here are many words", "shapes  as they should be"]
+    lines += ["", "x: a name, with a text that is too long", "    and goes on", "y: another"]
+    shown = listings.filled('"""What is checked.\n\n' + "\n".join(lines) + '\n"""\n', 30).splitlines()
+    assert shown[2:5] == ["start   same seed, and here", "        are many words", "shapes  as they should be"]
+    assert shown[6:9] == ["x: a name, with a text that is", "    too long and goes on", "y: another"]
+
+
 def test_a_minute_of_reading(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     import listings
