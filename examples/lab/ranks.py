@@ -7,6 +7,7 @@ after every epoch; and a rank that fails ends the others, which would wait for i
 import hashlib
 import platform
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -92,7 +93,7 @@ def run_together(main: Callable[[], None], comm: Comm = MPI.COMM_WORLD) -> None:
     except BaseException as error:
         if isinstance(error, SystemExit) and not error.code:
             raise  # --help
-        if not isinstance(error, SystemExit):  # which has been explained
-            traceback.print_exc()
-        print(f"Rank {comm.rank} of {comm.size} failed, and ends all others.", file=sys.stderr, flush=True)
+        what = "" if isinstance(error, SystemExit) else traceback.format_exc()  # the former has been explained
+        print(f"{what}Rank {comm.rank} of {comm.size} failed, and ends all others.", file=sys.stderr, flush=True)
+        time.sleep(0.5)  # mpiexec drops what it has not passed on by then
         comm.Abort(1)
