@@ -1,4 +1,3 @@
-import gc
 import os
 import signal
 
@@ -29,12 +28,6 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="no CuPy with a GPU here"))
-
-
-def pytest_collection_finish():
-    """Let the garbage collector leave alone what the whole run keeps: a call would look at each of its objects."""
-    gc.collect()
-    gc.freeze()
 
 
 def symlink(path, target):

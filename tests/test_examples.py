@@ -113,13 +113,15 @@ def test_an_interrupted_experiment_goes_on_and_ends_the_same(tmp_path, call):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_killed_between_any_two_runs_an_experiment_ends_the_same(finished, tmp_path, jobs):
     line, environment = command(tmp_path, jobs)
-    for kill, delay in enumerate(np.random.default_rng(jobs).uniform(0, 0.5, 3 - jobs)):
+    kills = 0
+    for call, delay in enumerate(np.random.default_rng(jobs).uniform(0, 0.5, 3 - jobs)):
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, env=environment)
-        until(lambda already=kill: runs_in(tmp_path / "chapter37.json") > already)
+        until(lambda already=call: runs_in(tmp_path / "chapter37.json") > already)
         time.sleep(delay)
+        kills += process.poll() is None
         process.kill()
         process.wait()
-    assert 0 < runs_in(tmp_path / "chapter37.json") < 4
+    assert kills
     subprocess.run(line, stdout=subprocess.DEVNULL, check=True, env=environment)
     assert without_seconds(tmp_path / "chapter37.json") == without_seconds(finished[0] / "chapter37.json")
 
@@ -239,7 +241,8 @@ def test_results_that_make_no_sense_are_kept_and_not_used(tmp_path, change):
 
 
 @pytest.mark.parametrize("out", ["file", "file/below"])
-def test_a_folder_that_cannot_be_written_is_reported(tmp_path, call, out):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path, monkeypatch, call, out):
+    monkeypatch.setattr(lab.command_line, "restart_with_newer_kernels", lambda: None)  # it would restart the tests
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="Results cannot be written: "):
         lab.command_line.run_script(lambda: call(tmp_path / out, "--batch-sizes", "30"))

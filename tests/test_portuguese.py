@@ -127,7 +127,6 @@ def test_tables_of_results_are_translated(phrases):
     for table in tables():
         said = phrases.table(table)
         assert len(said.split("\n")) == len(table.split("\n"))
-        assert re.findall(r"\d+", said) != [] or not re.findall(r"\d+", table)
         assert not re.search(r"\d\.\d{1,2}(?!\d)", re.sub(r"seção [\d.]+|[\d.]+\.\d+\.\d+|\]\([^)]*\)", "", said)), said
 
 
@@ -144,7 +143,7 @@ def test_one_word_for_each_term_of_the_results():
             assert not wrong.search(prose(portuguese)), f"{portuguese}: {term}"
 
 
-def test_figures_say_in_portuguese_what_they_say_in_english(phrases):
+def test_figures_say_in_portuguese_as_much_as_in_english():
     paths = [path for path in DOCS.rglob("*.svg") if path.stem in shown() and "_build" not in path.parts]
     assert {path.stem for path in paths} == shown()
     for path in paths:
@@ -152,8 +151,7 @@ def test_figures_say_in_portuguese_what_they_say_in_english(phrases):
             {word for word in words_and_sizes(file.read_text(encoding="utf-8"))[0] if re.search(r"[^\W\d]{2}", word)}
             for file in (path, path.with_suffix(".pt_BR.svg"))
         )
-        if not any("\\" in word for word in english):
-            assert len(drawn) == len(english), f"{path.name}: run docs/locale/draw.py"
+        assert len(drawn) == len(english), f"{path.name}: run docs/locale/draw.py"
 
 
 def test_no_words_of_a_figure_lie_on_others_or_beyond_its_edge(phrases):

@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")  # draws into files, and needs no screen
 
 import numpy as np
+from make_drawings import STYLE, WIDTH
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,7 +29,7 @@ def main() -> None:
     figure = schedules()
     smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
     figure.savefig(folder / "schedules.png", dpi=130, metadata={"Smallest letters in points": f"{smallest:g}"})
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "minidl", "font.size": 9}):  # as make_drawings has it
+    with plt.rc_context(STYLE):
         range_test(train).savefig(folder / "lr_range_test.svg", metadata={"Date": None})
     plt.close("all")
 
@@ -130,13 +131,13 @@ def range_test(train: minidl.Dataset) -> Figure:
         seed=0,
     )
     result = minidl.lr_range_test(model, minidl.SGD(), train, min_lr=1e-5, smoothing=0.9, updates=150)
-    figure, axes = plt.subplots(figsize=(340 / 96, 360 / 96), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH / 96, 360 / 96), layout="constrained")
     result.plot(axes)
     axes.set(title="", xticks=[1e-4, 1e-3, 1e-2, 1e-1, 1], xticklabels=["0.0001", "0.001", "0.01", "0.1", "1"])
     axes.set_xticks([], minor=True)
     for line, style in zip(axes.lines[2:], ("-.", "--", ":"), strict=True):
         line.set_linestyle(style)
-    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.18), ncols=2, frameon=False, fontsize=9)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.18), ncols=2, frameon=False)
     return figure
 
 

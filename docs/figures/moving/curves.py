@@ -14,7 +14,7 @@ from make_pictures import BLUE, GREEN, ORANGE, RED, SKY
 from moving.parts import LETTERS, buttons, plot_of, switch
 
 BLACK, PURPLE = "#000000", "#cc79a7"
-STYLES = {  # the curves of each experiment, with colour and dash, as in the figures above them
+STYLES = {  # colour and dash of each curve: those of the figures above, but dotted where chapter 38's prose is run
     "chapter37": {
         "batch 1": (BLACK, "solid"),
         "batch 2": (SKY, "solid"),
