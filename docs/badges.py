@@ -27,11 +27,21 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def mark_verdicts(_app: Sphinx, doctree: nodes.document) -> None:
     """Make badges of the verdicts in the tables of a page."""
     for table in doctree.findall(nodes.table):
-        for cell in (cell for body in table.findall(nodes.tbody) for cell in body.findall(nodes.entry)):
-            verdict = cell.astext()
-            if verdict in CLASSES and isinstance(cell[0], nodes.paragraph):
-                cell[0].children = []
-                shown = _(verdict)
-                cell[0] += nodes.inline(shown, shown, classes=["verdict", CLASSES[verdict]])
-                if "with-verdicts" not in table["classes"]:
-                    table["classes"].append("with-verdicts")
+        heads = [cell.astext() for head in table.findall(nodes.thead) for cell in head.findall(nodes.entry)]
+        for row in (row for body in table.findall(nodes.tbody) for row in body.findall(nodes.row)):
+            verdicts = [(head, cell) for head, cell in zip(heads, row, strict=False) if cell.astext() in CLASSES]
+            for head, cell in verdicts:
+                make_badge(cell, head if len(verdicts) > 1 else "")
+            if verdicts and "with-verdicts" not in table["classes"]:
+                table["classes"].append("with-verdicts")
+
+
+def make_badge(cell: nodes.Element, head: str) -> None:
+    """Make a badge of a verdict; behind the head of its column, which `_static/verdicts.css` shows on a telephone."""
+    verdict = cell.astext()
+    paragraph = cell[0]
+    assert isinstance(paragraph, nodes.paragraph)
+    paragraph.children = []
+    if head:
+        paragraph += nodes.inline(head, f"{head}: ", classes=["head-of-column"])
+    paragraph += nodes.inline("", _(verdict), classes=["verdict", CLASSES[verdict]])

@@ -100,14 +100,22 @@ def fragment(name: str) -> str:
     """Return figures and table of an experiment, as the pages in docs/experiments include them."""
     results = load(name)
     if results is None:
-        return (
-            "```{note}\nThis experiment has not been run in full yet: there are no results to show. "
-            f"`examples/{name}.py` makes them.\n```\n"
-        )
+        return waiting(name)
     folder = "../results/"
     shown = f"{figures(name, folder)}\n{table(results)}\n{made(name, results, folder)}"
     turned = [identity for identity, _, now, _ in changed(results) if now != BY_DEFINITION]
     return shown + (NEWER_RULES.format(", ".join(turned)) if turned and name != "benchmark" else "")
+
+
+def waiting(name: str) -> str:
+    """Return what stands in the place of results to come: the claims that they will decide."""
+    script = name.removesuffix("_gpu")
+    note = (
+        "```{note}\nThis experiment has not been run in full yet: there are no results to show. "
+        f"`examples/{script}.py` makes them.\n```\n"
+    )
+    claims = getattr(importlib.import_module(f"lab.verdicts.{script}"), "CLAIMS", {})
+    return note + ("\nThe claims that it will decide:\n\n" + pipes(("", "claim"), [*claims.items()]) if claims else "")
 
 
 def figures(name: str, folder: str, *wanted: str) -> str:

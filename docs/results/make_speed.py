@@ -32,9 +32,6 @@ ROWS = {
 }
 """The rows of a table of parts; the updates follow."""
 
-RIVALS = {"PyTorch": "the fastest mode of PyTorch"}
-"""What sentences call a rival."""
-
 
 def main() -> None:
     """Write the page."""
@@ -137,22 +134,23 @@ def steps_of(results: Results, optimizer: str) -> str:
 
 
 def standing(results: Results) -> str:
-    """Say in sentences where minidl, with and without ``fast``, takes less time than each rival."""
-    sentences = []
-    for name, label in (("minidl", "minidl"), ("minidl fast", "With the extra `fast`, minidl")):
-        for rival in ("scikit-learn", "PyTorch", "JAX"):
-            shown = RIVALS.get(rival, rival)
-            if cases := compared(results, name, rival):
-                sentences.append(f"{label} takes {in_words(cases, shown)}.")
-    return " ".join(sentences)
+    """Say in a table where minidl, with and without ``fast``, takes less time than each rival's fastest mode."""
+    rivals = [rival for rival in ("scikit-learn", "PyTorch", "JAX") if compared(results, "minidl", rival)]
+    rows = [f"| time of minidl | {' | '.join(f'against {rival}' for rival in rivals)} |", "|---" * (1 + len(rivals)) + "|"]
+    for name, label in (("minidl", "{}"), ("minidl fast", "{} and `fast`")):
+        cases = [compared(results, name, rival) for rival in rivals]
+        for optimizer in OPTIMIZERS if any(cases) else ():
+            cells = [in_words(case[optimizer]) for case in cases]
+            rows.append(f"| with {label.format(optimizer)} | {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
-def compared(results: Results, name: str, rival: str) -> dict[str, list[tuple[str, int]]]:
-    """Return in which races a contestant takes less time than a rival's fastest mode, more, or about the same.
+def compared(results: Results, name: str, rival: str) -> dict[str, dict[int, str]]:
+    """Return whether a contestant takes less time than a rival's fastest mode, more, or as much: by optimiser and batch.
 
     Less means that the whole interval of the ratio is above 1, more that all of it is below.
     """
-    cases: dict[str, list[tuple[str, int]]] = {}
+    cases: dict[str, dict[int, str]] = {}
     for optimizer in OPTIMIZERS:
         for size in results.settings["batch_sizes"]:
             run = f"{optimizer}, batch {size}"
@@ -160,28 +158,16 @@ def compared(results: Results, name: str, rival: str) -> dict[str, list[tuple[st
             ratios = [found for mode in modes if (found := ratio(results, run, mode, name))]
             if ratios:
                 nearest = min(ratios)
-                word = (
-                    "less time than"
-                    if nearest.low > 1
-                    else "more time than"
-                    if nearest.high < 1
-                    else "about as long as"
-                )
-                cases.setdefault(word, []).append((optimizer, size))
+                word = "less" if nearest.low > 1 else "more" if nearest.high < 1 else "as much"
+                cases.setdefault(optimizer, {})[size] = word
     return cases
 
 
-def in_words(cases: dict[str, list[tuple[str, int]]], rival: str) -> str:
-    """Return how a contestant stands to a rival: in all races, or in which."""
-    if len(cases) == 1:
-        (word,) = cases
-        return f"{word} {rival} in all {len(cases[word])} cases of the table"
-    parts = []
-    for word, races in cases.items():
-        by = {optimizer: [str(size) for name, size in races if name == optimizer] for optimizer in OPTIMIZERS}
-        where = ", and ".join(f"with {optimizer} at batch {listed(s)}" for optimizer, s in by.items() if s)
-        parts.append(f"{word} {rival} {where}")
-    return "; ".join(parts)
+def in_words(case: dict[int, str]) -> str:
+    """Return how a contestant stands to a rival: the same at all batch sizes, or at which."""
+    sizes = {word: [str(size) for size, found in case.items() if found == word] for word in ("less", "as much", "more")}
+    parts = [f"{word} at {listed(at)}" if len(at) < len(case) else word for word, at in sizes.items() if at]
+    return ", ".join(parts)
 
 
 def fusing(results: Results) -> str:

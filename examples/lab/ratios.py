@@ -26,7 +26,7 @@ class Ratio(NamedTuple):
     """Where it ends."""
 
     def __str__(self) -> str:
-        return f"{self.value:.2f}{NBSP}× ({self.low:.2f} to {self.high:.2f})"
+        return f"{self.value:.2f}{NBSP}× ({self.low:.2f}{NBSP}to{NBSP}{self.high:.2f})"
 
 
 def ratio(results: Results, run: str, one: str, other: str) -> Ratio | None:

@@ -97,7 +97,7 @@ def draw(results: Results, path: Path) -> None:
 
 
 def draw_law(ax: Axes, results: Results) -> None:
-    """Draw E‖g_B‖² as predicted, and as measured."""
+    """Draw E‖g‖² as predicted, and as measured."""
     law = np.array([run["law"] for run in results.called("law")])
     sizes, predicted, measured = law[0, :, 0], law[:, :, 1], law[:, :, 2]
     floor = np.mean([run["full_gradient"] ** 2 for run in results.called("law")])
@@ -105,7 +105,7 @@ def draw_law(ax: Axes, results: Results) -> None:
     ax.plot(sizes, predicted.mean(axis=0), color=GREY, label="‖G‖² + tr(Σ)/B · (N − B)/(N − 1)")
     ax.plot(*points, "o", color=BLUE, alpha=0.6, label="measured, one point a seed")
     ax.axhline(floor, color=GREY, linestyle=":", label="‖G‖²")
-    ax.set(xscale="log", xlabel="batch size B", yscale="log", ylabel="mean of ‖g_B‖²")
+    ax.set(xscale="log", xlabel="batch size B", yscale="log", ylabel="mean of ‖g‖²")
     name_sizes(ax, sizes.astype(int).tolist())
     logarithmic(ax.yaxis)
     legend_below(ax, 1)

@@ -14,7 +14,7 @@ from lab.statistics import Comparison, above, better, deviation_ratio
 SIZES = (64, 256, 1024)
 TIMES = ("early", "late")
 CLAIMS = {
-    "law": "E‖g_B‖² = ‖G‖² + tr(Σ)/B · (N − B)/(N − 1)",
+    "law": "E‖g‖² = ‖G‖² + tr(Σ)/B · (N − B)/(N − 1), for the mean gradients g of batches of B samples",
     "G1": "the gradients of samples in one batch compete and cancel",
     "G2": "for the same number of samples seen, the gradient norm rises with the batch size",
     "G2 means": "for the same number of samples seen, the gradient norm rises with the batch size, taken as means",
