@@ -2,7 +2,12 @@
 
 An experiment draws panels, each into axes of its own. A script puts them together into one picture; the book shows each
 by itself, so large that it can be read on a telephone (docs/results/make_figures.py).
+
+Most of Matplotlib is imported when something is drawn: it takes longer to load than the engine, and workers draw
+nothing.
 """
+
+from __future__ import annotations
 
 import os
 from collections.abc import Callable
@@ -10,18 +15,17 @@ from itertools import zip_longest
 from math import inf, log10
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import matplotlib
-from matplotlib import pyplot as plt
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-from matplotlib.transforms import ScaledTranslation
 
 from lab.results import Curves, Results
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 matplotlib.use("Agg")  # draws into files, and needs no screen
 
@@ -76,10 +80,9 @@ def compose(panels: Panels, results: Results, path: Path, title: str, columns: i
     rows = [drawn[start : start + columns] for start in range(0, len(drawn), columns)]
     heights = [max(panel.height for panel in row) + 0.5 for row in rows]
     size = WIDTH * columns, sum(heights) + 0.4
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            len(rows), columns, figsize=size, height_ratios=heights, layout="constrained", squeeze=False
-        )
+    with matplotlib.rc_context(STYLE):
+        figure = empty(*size)
+        axes = figure.subplots(len(rows), columns, height_ratios=heights, squeeze=False)
         for ax, panel in zip_longest(axes.flat, drawn):
             if panel is None:
                 ax.remove()
@@ -90,10 +93,17 @@ def compose(panels: Panels, results: Results, path: Path, title: str, columns: i
         save_figure(figure, path)
 
 
+def empty(width: float, height: float) -> Figure:
+    """Return a figure without axes; the sizes are inches."""
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout="constrained")
+
+
 def single(panel: Panel, results: Results) -> Figure:
     """Draw a panel by itself; the title is for the page that shows it."""
-    figure, ax = plt.subplots(figsize=(WIDTH, panel.height), layout="constrained")
-    panel.draw(ax, results)
+    figure = empty(WIDTH, panel.height)
+    panel.draw(figure.subplots(), results)
     return figure
 
 
@@ -101,11 +111,10 @@ def described(panel: Panel, results: Results) -> str:
     """Return what one sees on a panel, in words."""
     if not panel.ends:
         return panel.alt
-    with plt.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = single(panel, results)
     curves = [line for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
     ends = {str(line.get_label()): float(line.get_ydata()[-1]) for line in curves}  # type: ignore[index, arg-type]
-    plt.close(figure)
     highest_first = sorted(ends, key=lambda label: -ends[label] if ends[label] == ends[label] else inf)
     return f"{panel.alt} At the end, from the highest: {'; '.join(highest_first)}."
 
@@ -131,6 +140,8 @@ def as_pixels(drawn: Artist) -> None:
 
 def legend_below(axes: Axes, columns: int = 2, **more: Any) -> None:
     """Put the legend below the axes, where it covers no curve."""
+    from matplotlib.transforms import ScaledTranslation
+
     below = axes.transAxes + ScaledTranslation(0, -39 / 72, axes.figure.dpi_scale_trans)
     more |= {"loc": "upper right", "bbox_to_anchor": (1, 0), "bbox_transform": below, "borderaxespad": 0}
     axes.legend(ncols=columns, frameon=False, alignment="left", **more)
@@ -138,11 +149,15 @@ def legend_below(axes: Axes, columns: int = 2, **more: Any) -> None:
 
 def whole_numbers(axis: Axis) -> None:
     """Label an axis with whole numbers: there is no half epoch."""
+    from matplotlib.ticker import MaxNLocator
+
     axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def logarithmic(*axes: Axis) -> None:
     """Label logarithmic axes with few numbers in letters of one size: those of an exponent would be too small."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     for axis in axes:
         low, high = sorted(axis.get_view_interval())
         axis.set_major_locator(LogLocator(subs=(1.0,) if high > 70 * low else (1.0, 2.0, 5.0)))
@@ -163,5 +178,4 @@ def save_figure(figure: Figure, path: Path) -> None:
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     svg = path.suffix == ".svg"  # without a date, it is the same file each time
     figure.savefig(partial, dpi=100 if svg else 150, metadata={"Date": None, "Creator": None} if svg else None)
-    plt.close(figure)
     partial.replace(path)

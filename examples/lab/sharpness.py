@@ -7,7 +7,7 @@ batch normalisation, trained with Adam. Its loss is taken as in training, with b
 from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, minimize
+import scipy
 
 import minidl
 from lab.network import mnist, train
@@ -76,7 +76,10 @@ def sharpness(model: minidl.Sequential, data: minidl.Dataset, radius: float) -> 
         return scale * value, scale * slope
 
     to_the_end: Any = {"maxiter": 10, "gtol": 0.0, "ftol": 0.0}
-    best = minimize(scaled, np.zeros_like(x), jac=True, method="L-BFGS-B", bounds=Bounds(-1.0, 1.0), options=to_the_end)
+    bounds = scipy.optimize.Bounds(-1.0, 1.0)
+    best = scipy.optimize.minimize(
+        scaled, np.zeros_like(x), jac=True, method="L-BFGS-B", bounds=bounds, options=to_the_end
+    )
     model.params[...] = start
     return float(100 * (lowest - best.fun / scale) / (1 - lowest))
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 try:
-    from scipy import stats
+    import scipy  # scipy.stats is imported when it is used first: it takes longer to load than the engine
 except ImportError as error:
     raise ImportError("the examples need SciPy: pip install -e '.[examples]'") from error
 
@@ -52,7 +52,7 @@ def effect(values: Curves) -> Effect:
     """Return the mean of one number per seed, (seeds,), with its interval by Student's t; one seed has none."""
     mean, reach = float(values.mean()), inf
     if len(values) > 1:
-        reach = float(stats.t.ppf(1 - ALPHA / 2, len(values) - 1) * stats.sem(values))
+        reach = float(scipy.stats.t.ppf(1 - ALPHA / 2, len(values) - 1) * scipy.stats.sem(values))
     return Effect(mean, mean - reach, mean + reach)
 
 
@@ -82,8 +82,8 @@ class Comparison(NamedTuple):
         distance = min(abs(self.values.mean() - border) for border in (self.low, self.high))
         if distance < 1e-12:  # equal, but for rounding
             return 1.0
-        error = float(stats.sem(self.values))
-        return float(2 * stats.t.sf(distance / error, len(self.values) - 1)) if error > 0 else 0.0
+        error = float(scipy.stats.sem(self.values))
+        return float(2 * scipy.stats.t.sf(distance / error, len(self.values) - 1)) if error > 0 else 0.0
 
     def __str__(self) -> str:
         lost = np.count_nonzero(~np.isfinite(self.values))
@@ -127,7 +127,7 @@ def binomial_noise(accuracy: Curves, images: int) -> float:
     cannot be known from accuracies alone.
     """
     p = float(np.clip(accuracy.mean(), 0, 1))
-    return float(stats.norm.ppf(1 - ALPHA / 2) * sqrt(p * (1 - p) / images))
+    return float(scipy.stats.norm.ppf(1 - ALPHA / 2) * sqrt(p * (1 - p) / images))
 
 
 def deviation_ratio(one: Curves, other: Curves) -> Effect:
@@ -140,7 +140,7 @@ def deviation_ratio(one: Curves, other: Curves) -> Effect:
         return Effect(float("nan"), 0.0, inf)
     with np.errstate(divide="ignore"):
         ratio = float(np.divide(one.std(ddof=1), other.std(ddof=1)))
-    reach = sqrt(float(stats.f.ppf(1 - ALPHA / 2, n - 1, n - 1)))
+    reach = sqrt(float(scipy.stats.f.ppf(1 - ALPHA / 2, n - 1, n - 1)))
     return Effect(ratio, ratio / reach, ratio * reach)
 
 

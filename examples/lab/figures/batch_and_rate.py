@@ -1,10 +1,12 @@
 """The figure of the map: accuracy of every cell for equal epochs and equal updates, best rates, and the two laws."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.plots import (
     BLACK,
@@ -22,6 +24,9 @@ from lab.plots import (
 )
 from lab.results import Results
 from lab.verdicts.batch_and_rate import BASE, EPOCHS, UPDATES, best, grid, named, scaled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LOWEST = 85
 """What is less accurate, in per cent, is drawn alike, or leaves the picture."""

@@ -1,12 +1,13 @@
 """The benchmark's figures: steps against their products, cost against size, and the roofline."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.contestants.task import CURVE_BATCH, OPTIMIZERS
 from lab.plots import (
@@ -28,6 +29,9 @@ from lab.plots import (
 from lab.ratios import ratio, seconds
 from lab.results import Results
 from lab.roofline import KINDS, kind_of, measured_parts, parts_of_step, percentages, speeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = {
     "floor": BLACK,

@@ -1,12 +1,14 @@
 """The figure of chapter 37: accuracy against epochs and against updates, a curve for each batch size."""
 
+from __future__ import annotations
+
 from functools import partial
 from itertools import cycle
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.plots import (
     BATCHES,
@@ -24,6 +26,9 @@ from lab.plots import (
 )
 from lab.results import Results
 from lab.verdicts.chapter37 import SIZES, batch_sizes, fewer_seeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STYLES = {256: "--", 1024: "-."}  # against updates they lie on the curve of 64
 ALTS = {

@@ -1,10 +1,12 @@
 """The figures of chapter 38: the last epochs of its runs, and the checks of two papers."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.plots import (
     BATCHES,
@@ -24,6 +26,9 @@ from lab.plots import (
 )
 from lab.results import Results
 from lab.verdicts.chapter38 import CHANGED, CONTROL, DECAY, FASTER, GROW, HOFFER, LAST, NEITHER, REFERENCE, REVERSED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LARGE = "1024, first half"  # of the control
 COLOURS = {REFERENCE: BATCHES[64], LARGE: BATCHES[1024], FASTER: BLUE, CONTROL: BLACK}

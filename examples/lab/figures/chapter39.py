@@ -1,11 +1,12 @@
 """The figure of chapter 39: the law, gradients of batches and samples, the distance travelled, and the minima."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.plots import (
     BATCHES,
@@ -24,6 +25,9 @@ from lab.plots import (
 from lab.results import Results
 from lab.sharpness import LINE, RADII
 from lab.verdicts.chapter39 import SIZES, TIMES, looks, mean_lengths, travelled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STYLES = dict(zip(SIZES, ("-", "--", "-."), strict=True))
 

@@ -1,9 +1,11 @@
 """The figure of data_parallel.py: what shared steps cost, measured and predicted."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.costs import costs, whole
 from lab.plots import (
@@ -21,6 +23,9 @@ from lab.plots import (
     logarithmic,
 )
 from lab.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK)
 MARKERS = "os^Dv<>"

@@ -1,11 +1,13 @@
 """The figure on fine-tuning: accuracy against labels and against epochs, and how far the layers have moved."""
 
+from __future__ import annotations
+
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.plots import (
     BLACK,
@@ -26,6 +28,9 @@ from lab.plots import (
 )
 from lab.results import Results
 from lab.verdicts.fine_tuning import HALVES, IMAGES, MAIN, PARITY, accuracy, named
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RIVALS = {"recipe": (BLUE, "o"), "one rate": (ORANGE, "s"), "all at once": (GREEN, "^")}
 RIVALS |= {"last layer only": (PURPLE, "D"), "from scratch": (GREY, "v")}

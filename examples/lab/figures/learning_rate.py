@@ -1,11 +1,12 @@
 """The figure on the learning rate: regimes, range test, cycles, steps across a saddle, and what they lead to."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 
 from lab.crossings import height
 from lab.plots import (
@@ -28,6 +29,9 @@ from lab.plots import (
 from lab.policies import CYCLICAL, contestant, last_update, name_of, schedule_of
 from lab.results import Results
 from lab.verdicts.learning_rate import CHANCE, needed, tested_rates
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = dict(zip(CYCLICAL, (BLUE, ORANGE, GREEN, VERMILION), strict=True))
 STYLES = dict(zip(CYCLICAL, ("-", "-", "--", "-."), strict=True))
@@ -112,7 +116,7 @@ def curve(axes: Axes, results: Results, name: str, column: str, colour: Any, lab
 def draw_regimes(axes: Axes, results: Results) -> None:
     """Draw the loss of every fixed rate."""
     rates, none = tested_rates(results), []
-    for rate, colour in zip(rates, plt.get_cmap("viridis_r")(np.linspace(0.15, 1, len(rates))), strict=True):
+    for rate, colour in zip(rates, matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1, len(rates))), strict=True):
         runs = results.called(name_of(rate))
         lost = sum("diverged" in run for run in runs)
         if lost == len(runs):

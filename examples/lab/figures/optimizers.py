@@ -1,10 +1,12 @@
 """The figures on optimisers: training loss and test accuracy on MNIST; and the walks through four landscapes."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.landscapes import DRAWN, LANDSCAPES
 from lab.plots import (
@@ -22,6 +24,9 @@ from lab.plots import (
 )
 from lab.results import Results
 from lab.verdicts.optimizers import runs_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TITLES = {"logistic": "Logistic regression, rate ∝ 1/√t", "hidden": "Two hidden layers, dropout 0.5"}
 PARTS = {"train_loss": ("training loss", "training loss (logarithmic)"), "test_accuracy": ("test accuracy",) * 2}

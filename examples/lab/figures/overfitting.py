@@ -1,11 +1,12 @@
 """The figure on batch size and overfitting: curves of the plain runs, lagging averages, and what each remedy does."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from lab.plots import (
     BATCHES,
@@ -24,6 +25,9 @@ from lab.plots import (
 )
 from lab.results import Results
 from lab.verdicts.overfitting import BEST, LR, NORMS, SCALED_LR, SIZES, SMALL_LR, after, called
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = {(size, LR): BATCHES[size] for size in (1, 10, 32, 128)} | {(1, SMALL_LR): GREY}
 COLOURS |= {(32, SCALED_LR): ORANGE}
