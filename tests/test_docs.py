@@ -60,7 +60,7 @@ def test_the_figures_can_be_made(tmp_path):
     figures = ROOT / "docs" / "figures"
     subprocess.run([sys.executable, figures / "make_figures.py", tmp_path], check=True)
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == {"lr_range_test.svg", "schedules.png"}
+    assert made == {"confusion.svg", "lr_range_test.svg", "schedules.png"}
     assert made <= {path.name for path in figures.iterdir()}
 
 

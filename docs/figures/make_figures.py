@@ -1,4 +1,4 @@
-"""Draw the book's figures that need no long experiment: schedules, the range test.
+"""Draw the book's figures that need no long experiment: schedules, the range test, a confusion matrix.
 
 python docs/figures/make_figures.py [FOLDER]        # default: the folder of this script
 """
@@ -25,12 +25,13 @@ from minidl.loop import Schedule
 def main() -> None:
     """Draw all figures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
-    train, _ = minidl.load_mnist()
+    train, test = minidl.load_mnist()
     figure = schedules()
     smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
     figure.savefig(folder / "schedules.png", dpi=130, metadata={"Smallest letters in points": f"{smallest:g}"})
     with plt.rc_context(STYLE):
         range_test(train).savefig(folder / "lr_range_test.svg", metadata={"Date": None})
+        confusion(train, test).savefig(folder / "confusion.svg", metadata={"Date": None})
     plt.close("all")
 
 
@@ -138,6 +139,17 @@ def range_test(train: minidl.Dataset) -> Figure:
     for line, style in zip(axes.lines[2:], ("-.", "--", ":"), strict=True):
         line.set_linestyle(style)
     axes.legend(loc="upper right", bbox_to_anchor=(1, -0.18), ncols=2, frameon=False)
+    return figure
+
+
+def confusion(train: minidl.Dataset, test: minidl.Dataset) -> Figure:
+    """Draw the confusion matrix of the model that the page on looking at results trains."""
+    layers = minidl.Dense(784, 64), minidl.ReLU(), minidl.Dense(64, 10), minidl.LogSoftmax()
+    model = minidl.Sequential(*layers, seed=0)
+    minidl.fit(model, minidl.SGD(0.1), train[:3000], epochs=5, batch_size=50, seed=0, progress=False)
+    figure, axes = plt.subplots(figsize=(WIDTH / 96, 360 / 96), layout="constrained")
+    with plt.rc_context({"font.size": 1.2 * STYLE["font.size"]}):  # the counts are "small"
+        minidl.plot_confusion_matrix(minidl.confusion_matrix(model, test), axes)
     return figure
 
 

@@ -63,7 +63,8 @@ def plot_confusion_matrix(matrix: Array, axes: "Axes | None" = None) -> "Axes":
     axes.imshow(wrong, cmap="Oranges", vmin=0)
     for (row, column), count in np.ndenumerate(matrix):
         if count:
-            axes.text(column, row, str(count), ha="center", va="center", fontsize="small")
+            colour = "white" if wrong[row, column] > 0.6 * wrong.max() else "black"
+            axes.text(column, row, str(count), color=colour, ha="center", va="center", fontsize="small")
     ticks = range(len(matrix))
     axes.set(xlabel="class given by the model", ylabel="right class", xticks=ticks, yticks=ticks)
     return axes
