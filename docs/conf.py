@@ -43,6 +43,7 @@ extensions = [
     "interactive",
     "notebooks",
     "portuguese",
+    "word_breaks",
 ]
 exclude_patterns = ["_build", "README.md", "experiments/_tables", "locale"]
 nitpicky = True

@@ -63,7 +63,7 @@ def relu() -> Figure:
     right.plot(0, 0, "o", color=RED)
     right.plot(0, 1, "o", color=RED, markerfacecolor="white")
     left.set(title="forward: y = max(x, 0)", xticks=[-2, 0, 2], yticks=[0, 1, 2], xlabel="x")
-    right.set(title="backward: dx/dy", xticks=[-2, 0, 2], yticks=[0, 1], xlabel="x", ylim=(-0.1, 2.1))
+    right.set(title="backward: dx for dy = 1", xticks=[-2, 0, 2], yticks=[0, 1], xlabel="x", ylim=(-0.1, 2.1))
     return figure
 
 
