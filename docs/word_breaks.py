@@ -1,4 +1,4 @@
-"""Where a long name may go on in the next line: behind a point, a slash or an underscore, not in the middle of a word."""
+"""Where a long name may break: behind a point, a slash or an underscore, not in the middle of a word."""
 
 import re
 from typing import Any

@@ -51,6 +51,9 @@ HOME = ("test_epoch", "test_updates")
 """The panels of chapter 37 that the first page of the book shows."""
 EXPONENTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+RENEWED = ("benchmark", "learning_rate")
+"""The experiments whose pages argue with the newer rules already."""
+
 NEWER_RULES = """
 ```{{note}}
 The text argues with the first rules. [Newer ones](rules.md#what-the-new-rules-changed) changed these verdicts: {}.
@@ -104,7 +107,7 @@ def fragment(name: str) -> str:
     folder = "../results/"
     shown = f"{figures(name, folder)}\n{table(results)}\n{made(name, results, folder)}"
     turned = [identity for identity, _, now, _ in changed(results) if now != BY_DEFINITION]
-    return shown + (NEWER_RULES.format(", ".join(turned)) if turned and name != "benchmark" else "")
+    return shown + (NEWER_RULES.format(", ".join(turned)) if turned and name not in RENEWED else "")
 
 
 def waiting(name: str) -> str:

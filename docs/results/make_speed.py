@@ -136,7 +136,8 @@ def steps_of(results: Results, optimizer: str) -> str:
 def standing(results: Results) -> str:
     """Say in a table where minidl, with and without ``fast``, takes less time than each rival's fastest mode."""
     rivals = [rival for rival in ("scikit-learn", "PyTorch", "JAX") if compared(results, "minidl", rival)]
-    rows = [f"| time of minidl | {' | '.join(f'against {rival}' for rival in rivals)} |", "|---" * (1 + len(rivals)) + "|"]
+    heads = ("time of minidl", *(f"against {rival}" for rival in rivals))
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, label in (("minidl", "{}"), ("minidl fast", "{} and `fast`")):
         cases = [compared(results, name, rival) for rival in rivals]
         for optimizer in OPTIMIZERS if any(cases) else ():
@@ -146,7 +147,7 @@ def standing(results: Results) -> str:
 
 
 def compared(results: Results, name: str, rival: str) -> dict[str, dict[int, str]]:
-    """Return whether a contestant takes less time than a rival's fastest mode, more, or as much: by optimiser and batch.
+    """Return whether a contestant takes less time than a rival's fastest mode, by optimiser and batch size.
 
     Less means that the whole interval of the ratio is above 1, more that all of it is below.
     """
