@@ -86,7 +86,7 @@ class Optimizer(OptimizerState):
         self.prepare(params, grads)
         self.t += 1
         alike = self.decay_biases or not self.weight_decay
-        fused = self.fused and not self.weight_decay  # a decay makes arrays of its own
+        fused = self.fused and self._fused and not self.weight_decay  # a decay makes arrays of its own
         for block, group in blocks(params, groups, fused, alike):
             w, lr = params[block], self.lr * group.lr_scale
             decay = 0.0 if group.biases and not self.decay_biases else self.weight_decay

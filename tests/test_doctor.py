@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -212,6 +213,19 @@ def test_fusing_is_reported_with_its_gain(monkeypatch):
     monkeypatch.setattr(doctor, "can_fuse", lambda: False)
     assert doctor.fusing().found == "off: Adam updates a million parameters in 4.0 ms"
     assert "pip install 'minidl[fast]'" in doctor.fusing().advice
+
+
+def test_a_numba_that_does_not_work_is_reported(monkeypatch):
+    monkeypatch.setattr(doctor, "can_fuse", lambda: True)
+
+    def update_seconds(fused):
+        if fused:
+            warnings.warn("Numba fails", stacklevel=1)
+        return 0.004
+
+    monkeypatch.setattr(doctor, "update_seconds", update_seconds)
+    assert doctor.fusing().found == "off: Adam updates a million parameters in 4.0 ms"
+    assert doctor.fusing().advice == "Numba fails"
 
 
 def test_an_update_is_measured():

@@ -201,3 +201,16 @@ def test_processes_or_dask_but_not_both(capsys):
     with pytest.raises(SystemExit):
         lab.command_line.parse(lab.command_line.options("", [0]), ["--jobs", "2", "--dask", "tcp://127.0.0.1:1"])
     assert "not allowed with argument --jobs" in capsys.readouterr().err
+
+
+def test_an_interrupted_plan_goes_on_with_as_many_workers(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(lab.conduct.doctor, "available_cpus", lambda: 2)
+    monkeypatch.setattr(lab.conduct, "carried_out", lambda results, missing, jobs, executor: seen.append(jobs) or [])
+    for finished in (0, 3):
+        results = lab.results.Results(tmp_path / "any.json", {"backend": "numpy"}, {})
+        for seed in range(finished):
+            results.add({"name": "run", "seed": seed})
+        runs = [lab.runs.Run("run", seed, mortal, {}) for seed in range(4)]
+        lab.conduct.conduct(results, runs, lambda results: [], lambda results, path: None, jobs=None)
+    assert seen == [2, 2]

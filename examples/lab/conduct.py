@@ -35,7 +35,7 @@ def conduct(
         verdicts: returns the table of claims.
         draw: writes the figure.
         jobs: worker processes on this machine, which share its processors; or the address of a Dask scheduler; or
-            None for as many as are fastest.
+            None for as many as are fastest for the whole plan, so that a run goes on with as many threads as it began.
         executor: any executor of `concurrent.futures`, in place of both.
         in_short: returns two lines on what the runs show, printed in place of a table that decides nothing.
 
@@ -46,7 +46,7 @@ def conduct(
     missing = [run for run in runs if not results.has(run.name, run.seed)]
     if len(missing) < len(runs):
         print(f"{len(runs) - len(missing)} of {len(runs)} runs were finished earlier.")
-    jobs = fastest(len(missing), results.settings.get("backend")) if jobs is None else jobs
+    jobs = fastest(len(runs), results.settings.get("backend")) if jobs is None else jobs
     with tqdm(total=len(missing), unit="run", desc=results.path.stem, disable=jobs == 1 and executor is None) as bar:
         for record in carried_out(results, missing, jobs, executor):
             results.add(record)

@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from ctypes import CDLL, byref, c_int
 from importlib.metadata import version
@@ -147,7 +148,12 @@ def fusing() -> Finding:
     if not can_fuse():
         found = f"off: Adam updates a million parameters in {1000 * plain:.1f} ms"
         return Finding("Fusing", found, "about 3 times as fast, with the same bits: pip install 'minidl[fast]'")
-    fused = update_seconds(fused=True)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fused = update_seconds(fused=True)
+    if said:  # Numba is there, but of no use
+        found = f"off: Adam updates a million parameters in {1000 * plain:.1f} ms"
+        return Finding("Fusing", found, str(said[-1].message))
     gain = f"Adam updates a million parameters in {1000 * fused:.1f} ms, {plain / fused:.1f} times as fast as without"
     return Finding("Fusing", f"on in long runs: {gain} (Numba {version('numba')})")
 

@@ -4,13 +4,16 @@ NumPy carries out ``w -= lr * g`` in two walks: one writes the array ``lr * g``,
 has twelve operations, so it takes twelve walks, although it need only read four arrays and write three. A compiler that
 sees the whole formula makes one loop of it, in which the numbers in between never leave the processor's registers.
 
-On a CPU that compiler is Numba (the extra ``fast``), on a GPU the one that CuPy brings along. Neither changes a result:
-each operation is rounded as before, and nothing is reordered. Without them a formula works block by block:
-`minidl.parameters.blocks`.
+On a CPU that compiler is Numba (the extra ``fast``), on a GPU the one that CuPy brings along. Both are given what the
+formula does, written down by the formula itself (`Term`): sums, products, quotients and roots. Neither changes a
+result: each operation is rounded as before, and nothing is reordered. A formula that does more is carried out as it
+stands, and so is every formula where there is no compiler; on a CPU block by block: `minidl.parameters.blocks`.
 """
 
+import os
+import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import isfinite
 from types import FunctionType, ModuleType
@@ -24,63 +27,86 @@ from minidl.backend import Array, array_module, on_host
 Formula: TypeAlias = Callable[..., tuple[Any, ...]]
 """From w, g, the state and some numbers to w and the state: for one parameter, or in place for whole arrays."""
 
-WORTH = 4e9
+WORTH = 7e9
 """How many parameters SGD must move before Numba has saved more than it costs; see `worth_fusing`."""
 
 
-def carry_out(formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float, ...], fused: bool) -> None:
-    """Change w and the state in place by a formula.
+def carry_out(formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float, ...], fused: bool) -> bool:
+    """Change w and the state in place by a formula, and return whether that was done in one loop.
 
     Args:
         formula: see `Formula`.
         arrays: w, g and the state vectors, each (n,), of one dtype; g is only read.
-        scalars: the numbers of the formula, which are rounded to that dtype.
+        scalars: the numbers of the formula. As a number in a formula of NumPy, each is rounded to that dtype.
         fused: in one loop, where that is possible.
     """
     w, g, *state = arrays
-    if fused and not on_host(w) and (kernel := on_gpu(array_module(w), formula, len(state), len(scalars))):
-        kernel(g, *map(w.dtype.type, scalars), w, *state)
-    elif fused and on_host(w) and can_fuse() and all(array.flags.carray for array in arrays):
-        on_cpu(formula, len(state))(*arrays, tuple(map(w.dtype.type, scalars)))
-    else:
+    scalars = tuple(scalar.item() if isinstance(scalar, np.generic) else scalar for scalar in scalars)
+    loop = None
+    if fused and all(isinstance(scalar, float | int) for scalar in scalars):
+        written = write_down(formula, len(state), len(scalars))
+        if written and not on_host(w):
+            on_gpu(array_module(w), written, len(scalars))(g, *map(w.dtype.type, scalars), w, *state)
+            return True
+        if written and w.dtype in CPU_TYPES and all(array.flags.carray for array in arrays):
+            loop = on_cpu(written, len(scalars), w.dtype)
+    if loop is None:
         formula(*arrays, *scalars)
+        return False
+    loop(*arrays, tuple(map(w.dtype.type, scalars)))
+    return True
 
 
 @cache
 def can_fuse() -> bool:
-    """Tell whether the extra ``fast`` is installed; this does not import it."""
-    return find_spec("numba") is not None
+    """Tell whether the extra ``fast`` is installed, and ``NUMBA_DISABLE_JIT`` not set; this does not import it."""
+    return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 def worth_fusing(n: int, states: int, updates: int) -> bool:
     """Tell whether fusing saves more time than it costs, in so many updates of n parameters on a CPU.
 
-    To import Numba and load a compiled loop takes half a second, to compile it another, once per computer. SGD saves
-    about 0.4 nanoseconds per parameter and update, a formula with state vectors more: it walks more often.
+    To import Numba and load a compiled loop takes about a second, and to compile it half a second more, once per
+    computer. SGD saves about 0.2 nanoseconds per parameter and update, a formula with state vectors several times as
+    much: it walks more often.
     """
     return can_fuse() and float(updates) * n * (1 + 2 * states) > WORTH
 
 
-@cache
-def on_gpu(cupy: ModuleType, formula: Formula, states: int, scalars: int) -> Callable[..., None] | None:
-    """Return one kernel that does what ``formula`` does, or None if it is more than arithmetic and roots.
+@lru_cache(64)
+def write_down(formula: Formula, states: int, scalars: int) -> tuple[str, ...] | None:
+    """Return what ``formula`` makes of w and the state, in the letters of C, or None if it is more than arithmetic.
 
-    The formula is carried out once, with a `Term` for each number, and what comes back is C. The kernel is called with
-    g, the scalars, w and the state vectors, and changes the last two in place.
+    It is called once, with a `Term` for each number: w, g, s0, s1, … for the state, and c0, c1, … for the scalars. A
+    function that may be another one at the next step, because it has numbers of its own in a closure or in defaults, is
+    not written down.
+    """
+    own = isinstance(formula, FunctionType) and (formula.__closure__ or formula.__defaults__ or formula.__kwdefaults__)
+    if own or not isinstance(formula, FunctionType):
+        return None
+    numbers = [Term(f"c{i}", scalar=True) for i in range(scalars)]
+    try:
+        results = formula(Term("w"), Term("g"), *(Term(f"s{i}") for i in range(states)), *numbers)
+        written = tuple(in_c(result) for result in results)
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError):
+        return None  # it asks for more than a number that is not known yet can tell
+    return written if len(written) == 1 + states else None
+
+
+@cache
+def on_gpu(cupy: ModuleType, written: tuple[str, ...], scalars: int) -> Callable[..., None]:
+    """Return one kernel that does what `write_down` has written.
+
+    The kernel is called with g, the scalars, w and the state vectors, and changes the last two in place.
 
     ``cupy.fuse`` would be shorter. But it lets the compiler join a product and a sum with a single rounding, so the
     bits would change.
     """
-    state, numbers = [f"s{i}" for i in range(states)], [f"c{i}" for i in range(scalars)]
-    try:
-        results = [in_c(result) for result in formula(*map(Term, ["w", "g", *state, *numbers]))]
-    except (TypeError, AttributeError):  # it asks for more than a number that is not known yet can tell
-        return None
-    changed = ["w", *state]
-    code = "".join(f"T new_{name} = {result}; " for name, result in zip(changed, results, strict=True))
+    changed, numbers = ["w", *(f"s{i}" for i in range(len(written) - 1))], [f"c{i}" for i in range(scalars)]
+    code = "".join(f"T new_{name} = {result}; " for name, result in zip(changed, written, strict=True))
     code += " ".join(f"{name} = new_{name};" for name in changed)
-    read, written = (", ".join(f"T {name}" for name in names) for names in (["g", *numbers], changed))
-    kernel: Callable[..., None] = cupy.ElementwiseKernel(read, written, code, "formula", options=("--fmad=false",))
+    read, results = (", ".join(f"T {name}" for name in names) for names in (["g", *numbers], changed))
+    kernel: Callable[..., None] = cupy.ElementwiseKernel(read, results, code, "formula", options=("--fmad=false",))
     return kernel
 
 
@@ -88,6 +114,8 @@ def operation(sign: str, swapped: bool = False) -> Callable[[Any, Any], Any]:
     """Return the method of `Term` for an operator, or for one whose left side is no term."""
 
     def apply(self: "Term", other: Any) -> "Term":
+        if self.scalar and (not isinstance(other, Term) or other.scalar):
+            raise TypeError("a formula that is fused gets its scalars ready made: Python would compute them in float64")
         left, right = (other, self) if swapped else (self, other)
         return Term(f"({in_c(left)} {sign} {in_c(right)})")
 
@@ -95,18 +123,23 @@ def operation(sign: str, swapped: bool = False) -> Callable[[Any, Any], Any]:
 
 
 class Term:
-    """A number that is not known yet. It writes down in C what is done to it: ``w - c0 * g`` is (w - (c0 * g))."""
+    """A number that is not known yet. It writes down in C what is done to it: ``w - c0 * g`` is (w - (c0 * g)).
+
+    The few letters of C that are needed mean the same in Python.
+    """
 
     __add__, __radd__ = operation("+"), operation("+", swapped=True)
     __sub__, __rsub__ = operation("-"), operation("-", swapped=True)
     __mul__, __rmul__ = operation("*"), operation("*", swapped=True)
     __truediv__, __rtruediv__ = operation("/"), operation("/", swapped=True)
 
-    def __init__(self, code: str):
-        self.code = code
+    def __init__(self, code: str, scalar: bool = False):
+        self.code, self.scalar = code, scalar
 
-    def sqrt(self) -> "Term":
-        """Return its root; NumPy's ``sqrt`` asks objects that it does not know for this method."""
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Take part in NumPy's root, and in nothing else."""
+        if (ufunc, method, inputs, options) != (np.sqrt, "__call__", (self,), {}) or self.scalar:
+            return NotImplemented
         return Term(f"sqrt({self.code})")
 
     def __eq__(self, _other: object) -> bool:
@@ -117,39 +150,54 @@ class Term:
 
 
 def in_c(number: Any) -> str:
-    """Return a term or a finite number as C; T is the type of the arrays.
+    """Return a term or a finite number of Python as C. T is the type of the arrays, to which NumPy rounds the number.
 
     Raises:
         TypeError: it is neither.
     """
     if isinstance(number, Term):
         return number.code
-    if not isinstance(number, float | int) or not isfinite(number):
+    if not isinstance(number, float | int) or isinstance(number, np.generic) or not isfinite(number):
         raise TypeError(f"a formula that is fused computes with finite numbers, got {number!r}")
     return f"T({float(number)!r})"
 
 
+CPU_TYPES = (np.dtype("float32"), np.dtype("float64"))
+
+
 @cache
-def on_cpu(formula: Any, states: int) -> Callable[..., Any]:
-    """Return one compiled loop that does what ``formula`` does, with so many state vectors.
+def on_cpu(written: tuple[str, ...], scalars: int, dtype: Any) -> Callable[..., Any] | None:
+    """Return one compiled loop that does what `write_down` has written, or None where there is no Numba that works.
 
-    The machine code of minidl's own formulas is kept on disk, under a name that changes with the formula. One of your
-    own is compiled anew in every program, since it may use other functions, which may have changed.
+    The machine code is kept on disk, under a name that changes with the formula. If what is kept is damaged, or there
+    is no place for it, the loop is compiled without.
     """
-    from numba import njit
+    states = len(written) - 1
+    if not can_fuse() or states >= len(LOOPS):
+        return None
+    names = ["w", "g", *(f"s{i}" for i in range(states)), *(f"c{i}" for i in range(scalars))]
+    element = eval(f"lambda {', '.join(names)}: ({', '.join(written)},)", {"T": dtype.type, "sqrt": np.sqrt})
+    code, mark = LOOPS[states].__code__, crc32(repr((written, scalars, dtype.str)).encode())
+    loop = FunctionType(code, {"range": range}, f"{code.co_name}_{mark:08x}")
+    loop.__qualname__, loop.__module__ = loop.__name__, __name__
+    reason: Exception | None = None
+    for keep in (True, False):
+        try:
+            from numba import njit
 
-    code, loop = formula.__code__, LOOPS[states].__code__
-    mark = crc32(repr((code.co_code, code.co_consts, code.co_names)).encode())
-    scalar = FunctionType(code, formula.__globals__ | {"sqrt": np.sqrt}, code.co_name, None, formula.__closure__)
-    one = njit(scalar, error_model="numpy")  # 0 / 0 is NaN there, not an error
-    over_all = FunctionType(loop, {"formula": one, "range": range}, f"{loop.co_name}_{mark:08x}")
-    over_all.__qualname__, over_all.__module__ = over_all.__name__, __name__
-    try:
-        fused = njit(over_all, error_model="numpy", cache=formula.__module__ == "minidl.optimizers")
-    except RuntimeError:  # there is no folder to keep it in
-        fused = njit(over_all, error_model="numpy")
-    compiled: Callable[..., Any] = fused
-    return compiled
+            loop.__globals__["formula"] = njit(element, error_model="numpy")  # 0 / 0 is NaN there, not an error
+            fused: Callable[..., Any] = njit(loop, error_model="numpy", cache=keep)
+            fused(*np.ones((2 + states, 1), dtype), (dtype.type(1),) * scalars)  # loads the machine code, or compiles
+            return fused
+        except Exception as error:  # whatever is wrong with Numba or its files: training goes on without
+            reason = error
+    warnings.warn(
+        f"Numba is installed but fails ({type(reason).__name__}: {reason}), so updates take longer; "
+        "repair or remove it, or set NUMBA_DISABLE_JIT=1",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 def formula(*_numbers: float) -> tuple[float, ...]:

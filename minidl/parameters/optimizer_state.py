@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Self
 from weakref import ReferenceType, ref
 
 from minidl.backend import Array, array_module
+from minidl.checks import flag
 from minidl.parameters.fusing import Formula, carry_out
 from minidl.parameters.ownership import Home, home_of, same_home
 from minidl.parameters.settings import Settings
@@ -18,6 +19,7 @@ class OptimizerState(Settings):
     fused: bool = False
     """Whether formulas are carried out in one loop: `minidl.fit` sets it where that saves time, you may in a loop of
     your own. It changes no result."""
+    _fused: bool = False  # whether the latest formula really was
     _home: Home | None = None  # where the parameters are that the state belongs to; None if that is not known
     _latest: "ReferenceType[Array] | None" = None  # the array that the latest step was made on
 
@@ -71,7 +73,7 @@ class OptimizerState(Settings):
 
     def apply(self, formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float, ...]) -> None:
         """Change w and the state, ``arrays`` without the second, by a formula; see `minidl.parameters.fusing`."""
-        carry_out(formula, arrays, scalars, self.fused)
+        self._fused = carry_out(formula, arrays, scalars, flag("fused", self.fused))
 
     def reset(self) -> None:
         """Forget all steps, as if the optimiser were new; the settings stay as they are."""
@@ -79,4 +81,4 @@ class OptimizerState(Settings):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is true of this optimiser alone: a copy belongs to the first model that it is used with."""
-        return {name: value for name, value in vars(self).items() if name not in ("_home", "_latest")}
+        return {name: value for name, value in vars(self).items() if name not in ("_home", "_latest", "_fused")}
