@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
 import minidl
 from minidl.testing import strict_backend
@@ -524,4 +523,3 @@ def test_the_figure_shows_what_was_measured(tmp_path, monkeypatch, seeds):
     assert updates.lines[2].get_xdata()[[0, -1]].tolist() == [4096 / 1024, 5 * 4096 / 1024]
     assert [len(drawn.get_ydata()) for drawn in points.lines] == [seeds] * 4
     np.testing.assert_allclose(line.lines[1].get_ydata(), [2 + way**2 for way in sharpness.LINE])
-    plt.close(figures[0])

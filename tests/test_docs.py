@@ -99,7 +99,7 @@ def test_the_drawings_can_be_made_and_can_be_read_on_a_telephone(script, tmp_pat
 
 def unreadable(figure, slack=0):
     """Return the words of a figure that lie beyond its edge, or on others by more than some pixels."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
     texts = [text for ax in figure.axes for text in texts_of(ax)]
     texts += [text for legend in legends for text in (*legend.get_texts(), legend.get_title())]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import matplotlib
 import pytest
-from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "results"
@@ -28,11 +27,9 @@ def drawn(request, tmp_path_factory):
     path = FILES[request.param]
     results = make_figures.load(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots.plt, "close", figures.append)
+        patch.setattr(make_figures, "single", lambda *given: figures.append(plots.single(*given)) or figures[-1])
         made = make_figures.draw_panels(path, folder)
-    yield path, results, make_figures.panels_of(results, path.stem), made, figures
-    for figure in figures:
-        plt.close(figure)
+    return path, results, make_figures.panels_of(results, path.stem), made, figures
 
 
 def test_the_committed_panels_are_what_the_results_say(drawn):
@@ -59,13 +56,13 @@ def test_letters_have_eleven_pixels_on_a_telephone_and_the_files_are_small(drawn
 def test_drawing_again_makes_the_same_file(drawn):
     path, results, panels, made, _ = drawn
     name, panel = next(iter(panels.items()))
-    with plt.rc_context(plots.STYLE):
+    with matplotlib.rc_context(plots.STYLE):
         plots.save_figure(plots.single(panel, results), again := made[0].with_stem("again"))
     assert again.read_bytes() == (made[0].parent / f"{path.stem}_{name}.svg").read_bytes()
 
 
 def test_no_words_lie_on_others_or_beyond_the_edge_and_each_entry_of_a_legend_is_seen(drawn):
-    with plt.rc_context(plots.STYLE):
+    with matplotlib.rc_context(plots.STYLE):
         for file, figure in zip(drawn[3], drawn[4], strict=True):
             assert not unreadable(figure, slack=1), file.name
             legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
