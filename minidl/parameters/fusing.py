@@ -37,7 +37,7 @@ def carry_out(formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float,
     Args:
         formula: see `Formula`.
         arrays: w, g and the state vectors, each (n,), of one dtype; g is only read.
-        scalars: the numbers of the formula. As a number in a formula of NumPy, each is rounded to that dtype.
+        scalars: the numbers of the formula, plain ones or NumPy's; each is rounded to that dtype, as NumPy does it.
         fused: in one loop, where that is possible.
     """
     w, g, *state = arrays
@@ -48,7 +48,7 @@ def carry_out(formula: Formula, arrays: tuple[Array, ...], scalars: tuple[float,
         if written and not on_host(w):
             on_gpu(array_module(w), written, len(scalars))(g, *map(w.dtype.type, scalars), w, *state)
             return True
-        if written and w.dtype in CPU_TYPES and all(array.flags.carray for array in arrays):
+        if written and w.dtype in CPU_TYPES and all(a.flags.carray and a.dtype == w.dtype for a in arrays):
             loop = on_cpu(written, len(scalars), w.dtype)
     if loop is None:
         formula(*arrays, *scalars)
