@@ -136,11 +136,10 @@ class Term:
     def __init__(self, code: str, scalar: bool = False):
         self.code, self.scalar = code, scalar
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *_inputs: Any, **options: Any) -> Any:
         """Take part in NumPy's root, and in nothing else."""
-        if (ufunc, method, inputs, options) != (np.sqrt, "__call__", (self,), {}) or self.scalar:
-            return NotImplemented
-        return Term(f"sqrt({self.code})")
+        root = ufunc is np.sqrt and method == "__call__" and not options
+        return Term(f"sqrt({self.code})") if root and not self.scalar else NotImplemented
 
     def __eq__(self, _other: object) -> bool:
         raise TypeError("a formula that is fused cannot compare a number, which is not known yet")
