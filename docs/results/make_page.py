@@ -51,7 +51,7 @@ HOME = ("test_epoch", "test_updates")
 """The panels of chapter 37 that the first page of the book shows."""
 EXPONENTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-RENEWED = ("benchmark", "learning_rate")
+RENEWED = ("benchmark", "learning_rate", "fine_tuning")
 """The experiments whose pages argue with the newer rules already."""
 
 NEWER_RULES = """
