@@ -16,6 +16,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def mark_breaks(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
-    """Put ``<wbr>`` where a name may break; it is not seen, nor copied with the name."""
+    """Put ``<wbr/>`` where a name may break; it is not seen, nor copied with the name."""
     if "body" in context:
-        context["body"] = NAME.sub(lambda name: re.sub(r"(?<=\w)[._/](?=\w)", r"\g<0><wbr>", name[0]), context["body"])
+        context["body"] = NAME.sub(lambda name: re.sub(r"(?<=\w)[._/](?=\w)", r"\g<0><wbr/>", name[0]), context["body"])
