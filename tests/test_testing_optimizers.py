@@ -764,6 +764,16 @@ class BareAttribute(SGD):
         w -= self.factor * lr * g
 
 
+class WarmUp(SGD):
+    """Counts its steps itself."""
+
+    n = 0
+
+    def update(self, w, g, lr):
+        self.n += 1
+        w -= lr * min(1, self.n / 20) * g
+
+
 @dataclass(eq=False)
 class UncheckedArguments(Momentum):
     gamma: float = argument(0.9, lambda _name, value: value)
@@ -1088,7 +1098,7 @@ def set_afterwards():
 # How an optimiser is made, its reference if only that can tell, the rule that it breaks, and what the checker says.
 ZOO = [
     (Uphill, None, "direction", "goes uphill"),
-    (LostParameters, None, "place", "a step leaves w as it was\nhint: w = … makes a new array that is lost"),
+    (LostParameters, None, "place", "a step leaves w as it was\nhint: if it says w = …, that makes a new array"),
     (ClipsInPlace, None, "place", "a step changes g\nhint: make a new array"),
     (HalfOfThem, None, "direction", r"leaves w\[3\], one of 7, as it was"),
     (FirstBlock, None, "portions", r"w\[6\d+\], one of 70000, depends on the portions"),
@@ -1140,6 +1150,7 @@ ZOO = [
     (WithoutDataclass, None, "arguments", r"factor: declared, but not made\nhint: put @dataclass\(eq=False\) above"),
     (BareConstant, None, "resumption", "gamma decides the steps but is not declared"),
     (BareAttribute, None, "resumption", "factor decides the steps but is not declared"),
+    (WarmUp, None, "resumption", "n decides the steps, changes as it goes.*compute it from self.t"),
     (UncheckedArguments, None, "arguments", r"gamma = nan is not refused"),
     (
         PairOfBetas,

@@ -4,6 +4,7 @@ Most are right in the first batch that one would try by hand.
 """
 
 import warnings
+from typing import ClassVar
 
 import numpy as np
 from right_layers import (
@@ -509,6 +510,57 @@ class MemoryOfTheClass(Tanh):
         return dy * (1 - y * y)
 
 
+class MemoryByShape(Tanh):
+    """Keeps y where another layer finds it that has a batch of the same size."""
+
+    outputs: ClassVar = {}
+
+    def forward(self, x, training=False):
+        y = super().forward(x, training)
+        if training:
+            MemoryByShape.outputs[x.shape] = y
+        return y
+
+    def backward(self, dy):
+        self.recall(dy)
+        y = MemoryByShape.outputs[dy.shape]
+        return dy * (1 - y * y)
+
+
+class SharedGenerator(Dropout):
+    """Keeps the generator that all layers share, which a file makes several of."""
+
+    def init_params(self, rng):
+        self.rng = rng
+
+
+class PositiveParameter(Layer):
+    """Takes the root of a parameter that an optimiser may make negative."""
+
+    arguments = ("in_features",)
+
+    def __init__(self, in_features=4):
+        self.in_features = self.out_features = in_features
+
+    def param_shapes(self):
+        return {"v": (self.in_features,)}
+
+    def init_params(self, rng):
+        self.v[...] = 1
+
+    def forward(self, x, training=False):
+        s = array_module(x).sqrt(self.v)
+        y = x / s
+        if training:
+            self.remember(y, (y, s))
+        return y
+
+    def backward(self, dy):
+        y, s = self.recall(dy)
+        self.dv[...] = (-0.5 * dy * y / s / s).sum(axis=0)
+        return dy / s
+
+
 class DefaultArgument(Tanh):
     """One list for all layers."""
 
@@ -984,7 +1036,7 @@ class MaskOfTheLastShape(Layer):
     mask = None
 
     def init_params(self, rng):
-        self.rng = rng
+        self.rng = rng.spawn(1)[0]
 
     def forward(self, x, training=False):
         if not training:
@@ -1142,6 +1194,9 @@ LAYERS = {
     "StuckAfterAnError": (StuckAfterAnError, "", "exception|error"),
     "EvaluationRolls": (EvaluationRolls, "evaluation", "an evaluation changes the training passes after it"),
     "MemoryOfTheClass": (MemoryOfTheClass, "apart", "something is kept in the class"),
+    "MemoryByShape": (MemoryByShape, "apart", "something is kept in the class"),
+    "SharedGenerator": (lambda: SharedGenerator(0.4), "start", "the generator that all layers share.*rng.spawn"),
+    "PositiveParameter": (PositiveParameter, "", "y.* is nan.*parameters are drawn from a normal distribution"),
     "DefaultArgument": (DefaultArgument, "apart", "default argument"),
     "ParamsOnlyWrong": (
         lambda: ParamsOnlyWrong(4, 3),

@@ -37,7 +37,7 @@ from minidl.checks import one_of, positive_int
 from minidl.testing.arguments import check_arguments
 from minidl.testing.contract import ELSEWHERE, ContractError, breach, place, raises, require, same
 from minidl.testing.examples import BATCHES, EVERYWHERE, FEATURES, Draw, draws_of
-from minidl.testing.passes import Example, Make, a_pass
+from minidl.testing.passes import Example, Make, a_pass, require_finite
 from minidl.testing.precision import check_precision
 from minidl.testing.sequences import check_passes
 from minidl.testing.slopes import TOLERANCES
@@ -125,7 +125,10 @@ def _check_start(example: Example) -> None:
         require(states[0] != states[2], "another seed gives the same generator; derive it from that of init_params")
     again = deepcopy(model).layers[0]
     views = {name: getattr(again, name) for name in again.param_shapes()}
-    again.init_params(np.random.default_rng(0))
+    given = np.random.default_rng(0)
+    again.init_params(given)
+    shared = getattr(again, "rng", None) is given
+    require(not shared, "init_params keeps the generator that all layers share; keep one of its own: rng.spawn(1)[0]")
     for name, view in views.items():
         require(getattr(again, name) is view, f"init_params replaces {name}; fill {name}[...]")
     require(np.isfinite(model.params).all(), "init_params leaves NaN or infinity")
@@ -246,6 +249,7 @@ def _effect(model: Sequential, name: str, x: Array, training: bool) -> bool:
 def _check_samples(example: Example) -> None:
     model, x = example.model(), example.draw()
     whole = model.forward(x)
+    require_finite(whole)
     places = [*range(min(len(x), 8)), len(x) - 1]
     parts = {tuple(places[i : i + 1]) for i in range(len(places))} | {tuple(range(len(x)))[::-1]}
     for part in map(list, parts):

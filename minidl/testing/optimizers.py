@@ -100,7 +100,8 @@ def _check_place(make: Make, course: Course) -> None:
     require(same(g, course.gradients[0]), "a step changes g\nhint: make a new array, as in g = g / norm, not g /= norm")
     require(
         not same(w, course.start),
-        "a step leaves w as it was\nhint: w = … makes a new array that is lost; write into w: w -= … or w[...] = …",
+        "a step leaves w as it was\nhint: if it says w = …, that makes a new array which is lost: write into w, as in "
+        "w -= … or w[...] = …; if it waits for further gradients, join the batches instead",
     )
 
 
@@ -233,7 +234,8 @@ def _check_backends(make: Make, course: Course) -> None:
             for step, (g, rate) in enumerate(zip(course.gradients, course.rates, strict=True), start=1):
                 optimizer.lr = float(rate)
                 wrong = breach(optimizer.step, w, xp.asarray(g))
-                hint = "\nhint: call array_module(w).sign and the like, not np.sign"
+                hint = "\nhint: call array_module(w).sign and the like, not np.sign; let scalars be plain numbers, as "
+                hint += "math.sqrt and float give them"
                 require(wrong is None, f"{wrong}{hint if str(wrong).startswith('TypeError') else ''}")
                 path[step] = to_numpy(w)
         apart = parting(path, walk(make(), course))

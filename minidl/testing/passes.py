@@ -96,7 +96,7 @@ def compare(model: Sequential, setting: Setting, example: Example, log: Log, exp
     x = setting.draw(example.rng, example.features)
     y = layer.forward(x, training=True)
     log.note("y", y)
-    _require_finite(y)
+    require_finite(y)
     at = variables(twin, in_rows(x))
     close = abs(y - output(twin, at)) <= 1e-9 * (abs(y).max() + abs(x).max())
     require(
@@ -130,10 +130,13 @@ def compare(model: Sequential, setting: Setting, example: Example, log: Log, exp
         ).holds()
 
 
-def _require_finite(y: Array) -> None:
+def require_finite(y: Array) -> None:
+    """Raise an error that says where an output is no finite number."""
     if not np.isfinite(y).all():
         where = tuple(np.argwhere(~np.isfinite(y))[0].tolist())
         raise ContractError(
             f"y{list(where)} is {y[where]}\nhint: it divides by zero, overflows, or takes the root or logarithm of a "
-            "negative number; if the layer is not meant for such x, say with inputs= what x to draw"
+            "negative number; if the layer is not meant for such x, say with inputs= what x to draw; parameters are "
+            "drawn from a normal distribution, since an optimiser may make them negative: where one must be positive, "
+            "let exp(v), say, take its place"
         )

@@ -46,8 +46,13 @@ def check_copies(example: Example) -> None:
 
 
 def check_apart(example: Example) -> None:
-    """Require that two layers that take turns compute what each would alone."""
-    x, other_x = example.draw(), example.draw(example.batches[-1])
+    """Require that two layers that take turns compute what each would alone, on batches of two sizes and of one."""
+    x = example.draw()
+    for other_x in (example.draw(example.batches[-1]), np.ascontiguousarray(x[::-1])):
+        _check_turns(example, x, other_x)
+
+
+def _check_turns(example: Example, x: Array, other_x: Array) -> None:
     alone = a_pass(example.model(), x)
     one, other = example.model(), example.model(seed=example.number + 1)
     y = one.forward(x, training=True)
