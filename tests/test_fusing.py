@@ -320,6 +320,16 @@ def without_return(w, g, lr):
     w -= lr * g
 
 
+def new_number(w, g, lr):
+    return (w - lr * g,)
+
+
+def gradient_changed(w, g, lr):
+    g *= 1
+    w -= lr * g
+    return (w,)
+
+
 def bare_return(w, g, lr):
     w -= lr * g
     return w
@@ -338,7 +348,8 @@ def decorated(w, g, lr):
 
 ARITHMETIC = [literal, root]
 MORE = [of_scalars, root_of_a_scalar, of_numpy, power, another_function, sign, clipped, compared, equal, divided]
-MORE += [infinite, chosen, written_into, without_return, bare_return, default, partial(default, factor=2.0)]
+MORE += [infinite, chosen, written_into, without_return, bare_return, new_number, gradient_changed, default]
+MORE += [partial(default, factor=2.0)]
 
 
 def own(formula):
@@ -524,18 +535,17 @@ def test_the_kernel_of_sgd():
 
 def test_a_formula_with_numbers_on_either_side():
     def formula(w, g, s, lr):
-        s = 1 - 0.5 * s + 2.0 / (1 + s)
+        s *= 0.1 * (1 - 0.5 * s + 2.0 / (3 + g * g))
+        s += 1
         w -= s * g * lr - 1
-        return w, 3.0 * s
+        w /= 2
+        return w, s
 
     class Own(minidl.SGD):
         state_names = ("s",)
 
         def update(self, w, g, lr, s):
-            if fusing.on_host(w):
-                w[...], s[...] = formula(1 * w, g, s, w.dtype.type(lr))
-            else:
-                self.apply(formula, (w, g, s), (lr,))
+            self.apply(formula, (w, g, s), (lr,))
 
     for dtype in ("float32", "float64"):
         result, kernels = on_the_stand_in(Own(), dtype)

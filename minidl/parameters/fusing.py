@@ -10,6 +10,7 @@ result: each operation is rounded as before, and nothing is reordered. A formula
 stands, and so is every formula where there is no compiler; on a CPU block by block: `minidl.parameters.blocks`.
 """
 
+import operator
 import os
 import warnings
 from collections.abc import Callable
@@ -79,18 +80,18 @@ def write_down(formula: Formula, states: int, scalars: int) -> tuple[str, ...] |
 
     It is called once, with a `Term` for each number: w, g, s0, s1, … for the state, and c0, c1, … for the scalars. A
     function that may be another one at the next step, because it has numbers of its own in a closure or in defaults, is
-    not written down.
+    not written down; nor is one that returns new numbers instead of changing w and the state in place.
     """
-    own = isinstance(formula, FunctionType) and (formula.__closure__ or formula.__defaults__ or formula.__kwdefaults__)
-    if own or not isinstance(formula, FunctionType):
+    if not isinstance(formula, FunctionType) or formula.__closure__ or formula.__defaults__ or formula.__kwdefaults__:
         return None
+    g, changed = Term("g"), [Term("w"), *(Term(f"s{i}") for i in range(states))]
     numbers = [Term(f"c{i}", scalar=True) for i in range(scalars)]
     try:
-        results = formula(Term("w"), Term("g"), *(Term(f"s{i}") for i in range(states)), *numbers)
-        written = tuple(in_c(result) for result in results)
+        results = list(formula(changed[0], g, *changed[1:], *numbers))
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError):
         return None  # it asks for more than a number that is not known yet can tell
-    return written if len(written) == 1 + states else None
+    as_given = len(results) == len(changed) and all(map(operator.is_, results, changed)) and g.code == "g"
+    return tuple(term.code for term in changed) if as_given else None
 
 
 @cache
@@ -122,6 +123,16 @@ def operation(sign: str, swapped: bool = False) -> Callable[[Any, Any], Any]:
     return apply
 
 
+def in_place(method: Callable[[Any, Any], "Term"]) -> Callable[[Any, Any], "Term"]:
+    """Return the method of `Term` for an assignment such as ``w -= g``, which changes an array, and so the term."""
+
+    def apply(self: "Term", other: Any) -> "Term":
+        self.code = method(self, other).code
+        return self
+
+    return apply
+
+
 class Term:
     """A number that is not known yet. It writes down in C what is done to it: ``w - c0 * g`` is (w - (c0 * g)).
 
@@ -132,6 +143,7 @@ class Term:
     __sub__, __rsub__ = operation("-"), operation("-", swapped=True)
     __mul__, __rmul__ = operation("*"), operation("*", swapped=True)
     __truediv__, __rtruediv__ = operation("/"), operation("/", swapped=True)
+    __iadd__, __isub__, __imul__, __itruediv__ = map(in_place, (__add__, __sub__, __mul__, __truediv__))
 
     def __init__(self, code: str, scalar: bool = False):
         self.code, self.scalar = code, scalar
